@@ -1,0 +1,1 @@
+"""axxonfs: the export sessions of an Axxon One server as a file system."""

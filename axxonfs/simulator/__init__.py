@@ -1,0 +1,1 @@
+"""An Axxon One export server to try everything against."""

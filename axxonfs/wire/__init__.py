@@ -1,0 +1,1 @@
+"""Messages generated from proto/; protobuf and nothing else."""
