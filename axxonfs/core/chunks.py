@@ -1,0 +1,148 @@
+"""Byte ranges and chunk indices; the check of a stream of chunks; the cache.
+
+Decides which chunks a read touches, whether a chunk that arrived is the one that
+was due, and which chunks stay in memory. Knows no gRPC and no clock. Not
+thread-safe: a `ChunkStream` belongs to one thread at a time, the cache to the
+event loop. Facts: section 7 of the wire contract.
+"""
+
+import collections
+import dataclasses
+
+from axxonfs.core import errors
+
+KIB = 1024
+
+# 4096 KiB of data no longer fit a message of gRPC's default 4 MiB limit (measured).
+CHUNK_KB_RANGE = range(1, 4096)
+
+
+class ChunkSizeClampedError(errors.StreamBrokenError):
+    """The server cuts chunks smaller than it was asked to; ask for `chunk_size_bytes` instead."""
+
+    def __init__(self, chunk_size_bytes: int) -> None:
+        super().__init__(f"the server limits chunks to {chunk_size_bytes} bytes")
+        self.chunk_size_bytes = chunk_size_bytes
+
+
+def chunks_of(offset: int, size: int, chunk_size_bytes: int, file_size_bytes: int) -> range:
+    """Return the indices of the chunks that hold `size` bytes from `offset`, as far as the file goes."""
+    end = min(offset + size, file_size_bytes)
+    if end <= offset:
+        return range(0)
+    return range(offset // chunk_size_bytes, -(-end // chunk_size_bytes))
+
+
+def chunk_count(file_size_bytes: int, chunk_size_bytes: int) -> int:
+    """Return how many chunks a file has."""
+    return -(-file_size_bytes // chunk_size_bytes)
+
+
+def chunk_length(index: int, chunk_size_bytes: int, file_size_bytes: int) -> int:
+    """Return the exact length of chunk `index` in bytes; 0 past the end of the file."""
+    return max(0, min(chunk_size_bytes, file_size_bytes - index * chunk_size_bytes))
+
+
+class ChunkStream:
+    """Checks the chunks of one DownloadFile call and places them by a counter of its own.
+
+    Whether a server counts `index` from the start of the file or from the start
+    of the call is unknown; `relative` is learnt from the first chunk of a call
+    that starts past 0 (None until then) and holds for the server ever after.
+    """
+
+    def __init__(
+        self, start_index: int, chunk_size_bytes: int, file_size_bytes: int, *, relative: bool | None = None
+    ) -> None:
+        self.relative = relative
+        self._start = start_index
+        self._next = start_index
+        self._chunk_size_bytes = chunk_size_bytes
+        self._file_size_bytes = file_size_bytes
+
+    def accept(self, index: int, length: int) -> int | None:
+        """Return the absolute index of the chunk that arrived; None for an empty one after the end.
+
+        Raises:
+            ChunkSizeClampedError: the first chunk is shorter than asked for, in whole KiB.
+            WrongBytesError: it is not the chunk that was due, or not of its length.
+        """
+        due = chunk_length(self._next, self._chunk_size_bytes, self._file_size_bytes)
+        if due == 0 and length == 0:
+            return None
+        if length != due:
+            self._explain_length(length, due)
+        self._check_index(index)
+        self._next += 1
+        return self._next - 1
+
+    def finish(self) -> None:
+        """Check that the whole rest of the file came.
+
+        Raises:
+            StreamBrokenError: the stream ended early.
+        """
+        if self._next * self._chunk_size_bytes < self._file_size_bytes:
+            raise errors.StreamBrokenError(f"the download ended before chunk {self._next}")
+
+    def _check_index(self, index: int) -> None:
+        counted_from_start = self._next - self._start
+        if self.relative is None and self._start > 0:
+            self.relative = index == counted_from_start and index != self._next
+        expected = counted_from_start if self.relative else self._next
+        if index != expected:
+            raise errors.WrongBytesError(f"chunk {index} came where {expected} was due")
+
+    def _explain_length(self, length: int, due: int) -> None:
+        first = self._next == self._start
+        if first and 0 < length < due and length % KIB == 0:
+            raise ChunkSizeClampedError(length)
+        raise errors.WrongBytesError(f"chunk {self._next} has {length} bytes instead of {due}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChunkKey:
+    """Which bytes a cached chunk holds: a file of a session, a chunk size, an index in units of it."""
+
+    file: int
+    chunk_size_bytes: int
+    index: int
+
+
+class ChunkCache:
+    """The least recently used chunks, within `budget_bytes` for the whole mount."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes = budget_bytes
+        self.used_bytes = 0
+        self._chunks: collections.OrderedDict[ChunkKey, bytes] = collections.OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def __contains__(self, key: ChunkKey) -> bool:
+        return key in self._chunks
+
+    def get(self, key: ChunkKey) -> bytes | None:
+        """Return the chunk and make it the most recently used; None where it is not here."""
+        data = self._chunks.get(key)
+        if data is not None:
+            self._chunks.move_to_end(key)
+        return data
+
+    def put(self, key: ChunkKey, data: bytes) -> None:
+        """Take a checked chunk, and let the least recently used ones go until the budget holds."""
+        self._drop(key)
+        self._chunks[key] = data
+        self.used_bytes += len(data)
+        while self.used_bytes > self.budget_bytes and self._chunks:
+            _, old = self._chunks.popitem(last=False)
+            self.used_bytes -= len(old)
+
+    def drop_file(self, file: int) -> None:
+        """Forget all chunks of a file."""
+        for key in [key for key in self._chunks if key.file == file]:
+            self._drop(key)
+
+    def _drop(self, key: ChunkKey) -> None:
+        self.used_bytes -= len(self._chunks.pop(key, b""))
