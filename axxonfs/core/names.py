@@ -6,7 +6,7 @@ are those of docs/semantics.md, "The tree".
 """
 
 import dataclasses
-import datetime
+import datetime as dt
 import hashlib
 import unicodedata
 from collections.abc import Collection, Sequence
@@ -50,10 +50,10 @@ def tag(session_id: str) -> str:
     return hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def instant_label(instant: datetime.datetime, zone: datetime.tzinfo | None = None) -> str:
+def instant_label(instant: dt.datetime, zone: dt.tzinfo | None = None) -> str:
     """Return an aware instant as a part of a name: `20261122T101500Z`, or local with its offset."""
     if zone is None:
-        return instant.astimezone(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+        return instant.astimezone(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
     return instant.astimezone(zone).strftime("%Y%m%dT%H%M%S%z")
 
 
@@ -85,19 +85,19 @@ def unique(name: str, taken: Collection[str]) -> str:
 class ResultLabel:
     """What the name of a result is made from."""
 
-    start: datetime.datetime | None
+    start: dt.datetime | None
     mime_type: str
 
 
 def extension(requested: str, mime_type: str) -> str:
-    """Return the extension for a requested format (`jpeg`, `mp4`, ...), corrected by a mime type that contradicts it."""
+    """Return the extension for a requested format (`jpeg`, `mp4`, ...), or what the mime type says against it."""
     asked = {"jpeg": "jpg"}.get(requested, requested)
     told = _EXTENSION_OF_MIME.get(mime_type.partition(";")[0].strip().lower())
     return told or asked
 
 
 def result_names(
-    results: Sequence[ResultLabel], *, cameras: Sequence[str], requested: str, zone: datetime.tzinfo | None
+    results: Sequence[ResultLabel], *, cameras: Sequence[str], requested: str, zone: dt.tzinfo | None
 ) -> list[str]:
     """Return one unique name for each result, in the order given.
 
@@ -115,4 +115,4 @@ def result_names(
     return names
 
 
-_LAST = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+_LAST = dt.datetime.max.replace(tzinfo=dt.UTC)

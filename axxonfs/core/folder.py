@@ -1,0 +1,202 @@
+"""The folder `new/`: specs, scratch files of editors, links to sessions, and errors.
+
+Decides which names are specs, what a rename submits, and what `NAME.session` and
+`NAME.error` are. What is in a spec while it is being written is decided by
+`document.Draft`. Pure; belongs to the event loop. The rules are those of
+docs/semantics.md, "Starting an export".
+"""
+
+import dataclasses
+import stat
+
+from axxonfs.core import document, errors, tree
+
+_FILE = stat.S_IFREG | 0o600
+_TEXT = stat.S_IFREG | 0o444
+_LINK = stat.S_IFLNK | 0o777
+_SPEC_SUFFIX = b".json"
+_OUTCOME_SUFFIXES = (b".session", b".error")
+# Editors' swap files and the like; a spec itself has at most 64 KiB.
+MAX_SCRATCH_BYTES = 1024 * 1024
+MAX_ENTRIES = 10_000
+
+
+def is_spec(name: bytes) -> bool:
+    """Whether a file of this name in `new/` is a spec; everything else is scratch space."""
+    return name.endswith(_SPEC_SUFFIX) and not name.startswith(b".")
+
+
+def stem_of(name: bytes) -> bytes:
+    """Return NAME of the spec `NAME.json`."""
+    return name.removesuffix(_SPEC_SUFFIX)
+
+
+class Scratch:
+    """A file in `new/` that starts nothing."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = bytearray(data)
+
+    @property
+    def size(self) -> int:
+        """The number of bytes written so far."""
+        return len(self.data)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Put `data` at `offset`; a hole before it reads as zeros.
+
+        Raises:
+            TooLargeError: the file would grow over 1 MiB.
+        """
+        self.truncate(max(len(self.data), offset + len(data)))
+        self.data[offset : offset + len(data)] = data
+
+    def truncate(self, size: int) -> None:
+        """Cut or extend the file to `size` bytes.
+
+        Raises:
+            TooLargeError: `size` is over 1 MiB.
+        """
+        if size > MAX_SCRATCH_BYTES:
+            raise errors.TooLargeError("files in new/ that are no specs have at most 1 MiB")
+        del self.data[size:]
+        self.data.extend(bytes(size - len(self.data)))
+
+
+@dataclasses.dataclass(slots=True)
+class Written:
+    """The content of a file in `new/`: a spec or scratch, as its name says.
+
+    `submitted` holds the bytes of the last document that was submitted from it:
+    an editor that moves a spec away and back does not start it again.
+    """
+
+    store: document.Draft | Scratch
+    submitted: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of bytes written so far."""
+        return len(self.data)
+
+    @property
+    def data(self) -> bytes:
+        """The bytes written so far."""
+        return self.store.content if isinstance(self.store, document.Draft) else bytes(self.store.data)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Note:
+    """The content of `NAME.error`."""
+
+    data: bytes
+    until_s: float | None  # when it goes after its spec went
+
+    @property
+    def size(self) -> int:
+        """The length of the text."""
+        return len(self.data)
+
+
+class NewFolder:
+    """The entries of `new/`."""
+
+    def __init__(self, nodes: tree.Tree, directory: tree.Node) -> None:
+        self.directory = directory
+        self._tree = nodes
+
+    def create(self, name: bytes, *, mode: int, uid: int, gid: int, now_ns: int) -> tree.Node:
+        """Make an empty file.
+
+        Raises:
+            NotAllowedError: the name is one that the mount itself gives.
+            NameTooLongError, NameTakenError, StoreFullError
+        """
+        self._check_name(name)
+        if name in self.directory.entries:
+            raise errors.NameTakenError("the name exists")
+        if len(self.directory.entries) >= MAX_ENTRIES:
+            raise errors.StoreFullError(f"new/ holds at most {MAX_ENTRIES} entries: remove some")
+        content = Written(document.Draft() if is_spec(name) else Scratch())
+        node = self._tree.add(self.directory, name, content, mode=stat.S_IFREG | (mode & 0o777), now_ns=now_ns)
+        node.uid, node.gid = uid, gid
+        return node
+
+    def rename(self, node: tree.Node, name: bytes, now_ns: int) -> bytes | None:
+        """Give a file another name; return the document that this submits, if any.
+
+        Raises:
+            SpecError: the new name is a spec's and the file holds no complete document.
+            NotAllowedError: links and errors keep their names.
+        """
+        self._check_name(name)
+        content = node.content
+        if not isinstance(content, Written):
+            raise errors.NotAllowedError("links and errors in new/ cannot be renamed")
+        submitted = None
+        if is_spec(name):
+            submitted = self._become_spec(content)
+        else:
+            content.store = Scratch(content.data)
+        self._tree.move(node, self.directory, name, now_ns)
+        return submitted
+
+    def link_session(self, stem: bytes, session_name: bytes, now_ns: int) -> None:
+        """Make `NAME.session` lead to a session, and take `NAME.error` away."""
+        self._replace(stem + b".session", tree.Link(b"../sessions/" + session_name), _LINK, now_ns)
+        self._discard(stem + b".error", now_ns)
+
+    def note_error(self, stem: bytes, text: str, now_ns: int) -> None:
+        """Make `NAME.error` say what was wrong."""
+        data = f"{text.rstrip()}\n".encode("utf-8", "replace")
+        self._replace(stem + b".error", Note(data, None), _TEXT, now_ns)
+
+    def clear_error(self, stem: bytes, now_ns: int) -> None:
+        """Take `NAME.error` away: what it said holds no more."""
+        self._discard(stem + b".error", now_ns)
+
+    def remove(self, node: tree.Node, *, now_ns: int, error_until_s: float) -> None:
+        """Remove an entry; the error of a removed spec stays until `error_until_s`."""
+        error = self.directory.entries.get(stem_of(node.name) + b".error") if is_spec(node.name) else None
+        if error is not None and isinstance(error.content, Note):
+            error.content = Note(error.content.data, error_until_s)
+        self._tree.remove(node, now_ns)
+
+    def expire(self, now_s: float, now_ns: int) -> None:
+        """Drop the errors whose specs are gone and whose time is over."""
+        for node in list(self.directory.entries.values()):
+            if isinstance(node.content, Note) and node.content.until_s is not None and node.content.until_s <= now_s:
+                self._tree.remove(node, now_ns)
+
+    @staticmethod
+    def _check_name(name: bytes) -> None:
+        if len(name) > tree.MAX_NAME_BYTES - len(b".session"):
+            raise errors.NameTooLongError("names in new/ have at most 247 bytes")
+        if name.endswith(_OUTCOME_SUFFIXES):
+            raise errors.NotAllowedError("names ending in .session or .error are given by the mount")
+
+    @staticmethod
+    def _become_spec(content: Written) -> bytes | None:
+        data = content.data
+        draft = document.Draft(data)
+        outcome = draft.flush()
+        if isinstance(outcome, document.Refuse):
+            raise outcome.error
+        content.store = draft
+        if not isinstance(outcome, document.Submit):
+            return None
+        if content.submitted == outcome.document:
+            draft.settle(None)
+            return None
+        return outcome.document
+
+    def _replace(self, name: bytes, content: tree.Content, mode: int, now_ns: int) -> None:
+        self._discard(name, now_ns)
+        self._tree.add(self.directory, name, content, mode=mode, now_ns=now_ns)
+
+    def _discard(self, name: bytes, now_ns: int) -> None:
+        old = self.directory.entries.get(name)
+        if old is not None:
+            self._tree.remove(old, now_ns)

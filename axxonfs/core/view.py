@@ -1,0 +1,436 @@
+"""What the mount looks like: sessions, cameras and texts made into the tree.
+
+"What it looks like as a file system" is decided here and only here. It takes
+listings and `now_s`, changes the tree in proportion to what changed, and returns
+what the kernel has to be told. Pure; belongs to the event loop, nothing awaits.
+The picture is described in docs/semantics.md.
+"""
+
+import dataclasses
+import datetime as dt
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from axxonfs.core import names, sessions, spec, status, tree
+from axxonfs.core.cameras import Camera
+from axxonfs.core.sessions import Facts, Session, State
+from axxonfs.core.timers import Timers
+from axxonfs.wire import export_service_pb2
+
+SessionInfo = export_service_pb2.ListSessionsResponse.SessionInfo
+
+_NS = 1_000_000_000
+_DIRECTORY = stat.S_IFDIR | 0o755
+_TEXT = stat.S_IFREG | 0o444
+_CONTROL = stat.S_IFREG | 0o644
+# One listing may be made just before a session started, or lose a page to a change.
+_LISTINGS_BEFORE_DROPPED = 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gone:
+    """An entry lost its name; the kernel must forget it."""
+
+    parent: int
+    name: bytes
+    ino: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Changed:
+    """A text says something else now; whoever polls it wakes."""
+
+    ino: int
+
+
+Notice = Gone | Changed
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Entry:
+    """A session in the tree."""
+
+    info: SessionInfo
+    session: Session
+    facts: Facts
+    names: dict[str, str] = dataclasses.field(default_factory=dict)  # path -> name of the result
+    node: tree.Node = dataclasses.field(init=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """The content of a result: bytes that are at the server."""
+
+    entry: Entry
+    file: sessions.ResultFile
+
+    @property
+    def size(self) -> int:
+        """The exact number of bytes."""
+        return self.file.size
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Control:
+    """The content of `control`: reading lists the verbs, writing one carries it out."""
+
+    entry: Entry
+    text: tree.Text
+
+    @property
+    def size(self) -> int:
+        """The length of the list of verbs."""
+        return self.text.size
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What the mount's options say about the picture."""
+
+    timers: Timers
+    zone: dt.tzinfo | None = None
+    read_only: bool = False
+
+
+class View:
+    """The sessions and cameras of one server as the tree shows them."""
+
+    def __init__(self, settings: Settings, now_s: float) -> None:
+        self.settings = settings
+        self.tree = tree.Tree(_ns(now_s))
+        self.cameras: tuple[Camera, ...] = ()
+        self.entries: dict[str, Entry] = {}
+        self.stale_since_s: float | None = None
+        self._now_s = now_s
+        self._labels: dict[str, str] = {}
+        self._destroyed: dict[str, int] = {}
+        root = self.tree.root
+        self.new = None if settings.read_only else self._folder(root, b"new")
+        self.sessions = self._folder(root, b"sessions")
+        self._cameras = self._folder(root, b"cameras")
+        self._hidden = self._folder(root, b".axxonfs")
+        self.add_text("spec.schema.json", lambda: status.render(spec.spec_schema()))
+
+    def add_text(self, name: str, render: Callable[[], bytes]) -> tree.Text:
+        """Add a text to `.axxonfs`; whoever adds it refreshes it."""
+        text = tree.Text(render)
+        self.tree.add(self._hidden, name.encode(), text, mode=_TEXT, now_ns=_ns(self._now_s))
+        return text
+
+    # -- what the server says ------------------------------------------------
+
+    def apply_listing(self, listing: Iterable[SessionInfo], now_s: float) -> list[Notice]:
+        """Take a complete listing: add, change and drop sessions."""
+        self._now_s = now_s
+        seen = {info.session.id: info for info in listing}
+        notices: list[Notice] = []
+        for session_id, info in seen.items():
+            if session_id not in self._destroyed:
+                notices += self._take(info)
+                self.entries[session_id].facts.listed = True
+                self.entries[session_id].facts.missing = 0
+        self._forget_destroyed(seen)
+        for session_id in self.entries.keys() - seen.keys():
+            notices += self._missed(self.entries[session_id])
+        return notices
+
+    def apply_state(self, session_id: str, state: export_service_pb2.State, now_s: float) -> list[Notice]:
+        """Take the answer of GetSessionState or StopSession."""
+        self._now_s = now_s
+        entry = self.entries.get(session_id)
+        if entry is None:
+            return []
+        info = SessionInfo(session=entry.info.session, state=state)
+        return self._take(info)
+
+    def apply_cameras(self, cameras: Sequence[Camera], now_s: float) -> list[Notice]:
+        """Take the list of cameras that can be exported."""
+        if tuple(cameras) == self.cameras:
+            return []
+        self._now_s = now_s
+        self.cameras = tuple(cameras)
+        self._labels = {camera.access_point: camera.label for camera in cameras}
+        notices = [self._drop(node) for node in list(self._cameras.entries.values())]
+        taken: set[str] = set()
+        for camera in cameras:
+            name = names.unique(names.clean(camera.label), taken)
+            taken.add(name)
+            folder = self._folder(self._cameras, name.encode())
+            text = tree.Text(lambda camera=camera: status.render(_camera_document(camera)))  # type: ignore[misc]
+            self.tree.add(folder, b"camera.json", text, mode=_TEXT, now_ns=_ns(now_s))
+        return notices
+
+    def add_started(self, session_id: str, info: SessionInfo, facts: Facts, now_s: float) -> list[Notice]:
+        """Show a session that this mount has just started, or knows from its journal."""
+        self._now_s = now_s
+        self._destroyed.pop(session_id, None)
+        notices = self._take(info)
+        facts.finished_s = facts.finished_s or self.entries[session_id].facts.finished_s
+        facts.listed = self.entries[session_id].facts.listed
+        self.entries[session_id].facts = facts
+        return notices + self._refresh(self.entries[session_id])
+
+    def destroyed(self, session_id: str, now_s: float) -> list[Notice]:
+        """Take a session away for good; listings that still hold it are not believed."""
+        self._now_s = now_s
+        self._destroyed[session_id] = 0
+        entry = self.entries.get(session_id)
+        return [self._remove(entry)] if entry else []
+
+    def gone(self, session_id: str, now_s: float, why: str) -> list[Notice]:
+        """Take note that the server answered that it has no such session."""
+        self._now_s = now_s
+        entry = self.entries.get(session_id)
+        return self._end(entry, why) if entry else []
+
+    def set_stale(self, since_s: float | None, now_s: float) -> list[Notice]:
+        """Say since when the picture is stale; None when it is fresh again."""
+        if since_s == self.stale_since_s:
+            return []
+        self._now_s = now_s
+        self.stale_since_s = since_s
+        return self.refresh_all()
+
+    # -- what this mount does ------------------------------------------------
+
+    def refresh(self, entry: Entry, now_s: float) -> list[Notice]:
+        """Bring the texts of a session up to date after its facts changed."""
+        self._now_s = now_s
+        return self._refresh(entry)
+
+    def refresh_all(self) -> list[Notice]:
+        """Bring all texts that anybody has seen up to date."""
+        return [notice for entry in self.entries.values() for notice in self._refresh(entry)]
+
+    def hide(self, node: tree.Node, now_s: float) -> None:
+        """Take a result out of this mount's tree; it stays at the server."""
+        if not isinstance(node.content, Result):
+            return
+        node.content.entry.facts.hidden.add(node.content.file.path)
+        self.tree.remove(node, _ns(now_s))
+
+    def visible_results(self, entry: Entry) -> list[tree.Node]:
+        """Return the nodes of the results that the session's directory shows."""
+        entries = self.tree.entries(entry.node).values()
+        return [node for node in entries if isinstance(node.content, Result)]
+
+    def entry_of(self, directory: tree.Node) -> Entry | None:
+        """Return the session whose directory this is."""
+        content = directory.content
+        if isinstance(content, tree.Folder) and isinstance(content.populate, _Populate):
+            return content.populate.entry
+        return None
+
+    def labels(self, session: Session) -> tuple[str, ...]:
+        """Return the labels (`id.name`) of a session's cameras; a part of the access point for unknown ones."""
+        return tuple(self._labels.get(origin) or _fallback_label(origin) for origin in session.origins)
+
+    # -- inside ----------------------------------------------------------------
+
+    def _take(self, info: SessionInfo) -> list[Notice]:
+        entry = self.entries.get(info.session.id)
+        if entry is None:
+            self._add(info)
+            return []
+        if entry.info == info:
+            return []
+        before = entry.session
+        entry.info = info
+        entry.session = sessions.session_of(info)
+        self._note_finish(entry)
+        notices = self._show_results(entry) if entry.session.files != before.files else []
+        return notices + self._refresh(entry)
+
+    def _add(self, info: SessionInfo) -> None:
+        entry = Entry(info, sessions.session_of(info), Facts())
+        self._note_finish(entry)
+        start = entry.session.requested[0]
+        name = names.session_name(
+            start=names.instant_label(start, self.settings.zone) if start else "live",
+            cameras=self.labels(entry.session),
+            form=entry.session.form,
+            session_id=entry.session.id,
+        )
+        while name.encode() in self.sessions.entries:
+            name = f"{name}~"
+        folder = tree.Folder(_Populate(self, entry))
+        entry.node = self.tree.add(self.sessions, name.encode(), folder, mode=_DIRECTORY, now_ns=_ns(self._now_s))
+        self.entries[entry.session.id] = entry
+
+    def _note_finish(self, entry: Entry) -> None:
+        if entry.session.state in sessions.FINISHED and entry.facts.finished_s is None:
+            entry.facts.finished_s = self._now_s
+
+    def populate(self, entry: Entry) -> None:
+        """Fill a session's directory: called once, by the first look into it."""
+        now_ns = _ns(self._now_s)
+        texts: dict[bytes, Callable[[], bytes]] = {
+            b"state": lambda: _state_word(entry),
+            b"status.json": lambda: status.render(self._status(entry)),
+            b"spec.json": lambda: status.render(self._spec(entry)),
+        }
+        for name, render in texts.items():
+            self.tree.add(entry.node, name, tree.Text(render), mode=_TEXT, now_ns=now_ns)
+        if not self.settings.read_only:
+            control = Control(entry, tree.Text(lambda: _verbs(entry)))
+            self.tree.add(entry.node, b"control", control, mode=_CONTROL, now_ns=now_ns)
+        self._show_results(entry)
+
+    def _show_results(self, entry: Entry) -> list[Notice]:
+        self._name_results(entry)
+        if not entry.node.populated:
+            return []
+        wanted = {
+            name.encode(): file
+            for file in entry.session.files
+            if (name := entry.names.get(file.path)) and not file.obstacle and file.path not in entry.facts.hidden
+        }
+        shown = {node.name: node for node in entry.node.entries.values() if isinstance(node.content, Result)}
+        stale = [node for name, node in shown.items() if _file_of(node) != wanted.get(name)]
+        notices: list[Notice] = [self._drop(node) for node in stale]
+        for name, file in wanted.items():
+            if name not in entry.node.entries:
+                self._add_result(entry, name, file)
+        return notices
+
+    def _add_result(self, entry: Entry, name: bytes, file: sessions.ResultFile) -> None:
+        node = self.tree.add(entry.node, name, Result(entry, file), mode=_TEXT, now_ns=_ns(self._now_s))
+        # Never "now": a changing mtime drops the kernel's pages, and rsync copies again.
+        end = file.end or entry.session.requested[1]
+        node.mtime_ns = node.ctime_ns = int(end.timestamp()) * _NS if end else 0
+
+    def _name_results(self, entry: Entry) -> None:
+        # A name once given stays: only a file that has none gets one, in one go with the others.
+        files = entry.session.files
+        if all(file.path in entry.names for file in files):
+            return
+        given = names.result_names(
+            [names.ResultLabel(file.start, file.mime_type) for file in files],
+            cameras=self.labels(entry.session),
+            requested=entry.session.form,
+            zone=self.settings.zone,
+        )
+        taken = {"state", "status.json", "spec.json", "control"}
+        for file, name in zip(files, given, strict=True):
+            entry.names[file.path] = names.unique(name, taken)
+            taken.add(entry.names[file.path])
+
+    def _refresh(self, entry: Entry) -> list[Notice]:
+        if not entry.node.populated:
+            return []
+        notices: list[Notice] = []
+        for node in entry.node.entries.values():
+            text = node.content.text if isinstance(node.content, Control) else node.content
+            if isinstance(text, tree.Text) and text.refresh():
+                node.mtime_ns = node.ctime_ns = _ns(self._now_s)
+                notices.append(Changed(node.ino))
+        return notices
+
+    def _missed(self, entry: Entry) -> list[Notice]:
+        facts = entry.facts
+        if entry.session.state is State.REMOVED:
+            return self._end_tombstone(entry)
+        if not facts.listed:
+            # A session that was just started: a listing may lag behind the start.
+            return []
+        facts.missing += 1
+        if facts.missing < _LISTINGS_BEFORE_DROPPED:
+            return []
+        return self._end(entry, "the server does not list it any more")
+
+    def _end(self, entry: Entry, why: str) -> list[Notice]:
+        finished = entry.session.state in sessions.FINISHED
+        if not entry.facts.own or (finished and not sessions.unread(entry.session, entry.facts)):
+            return [self._remove(entry)]
+        entry.facts.last_error = f"gone before it was read whole: {why}"
+        entry.facts.finished_s = self._now_s
+        state = export_service_pb2.State(state=export_service_pb2.S_REMOVED)
+        return self._take(SessionInfo(session=entry.info.session, state=state))
+
+    def _end_tombstone(self, entry: Entry) -> list[Notice]:
+        since_s = entry.facts.finished_s or self._now_s
+        if self._now_s - since_s < self.settings.timers.tombstone_s:
+            return []
+        return [self._remove(entry)]
+
+    def _forget_destroyed(self, seen: Mapping[str, SessionInfo]) -> None:
+        for session_id in list(self._destroyed):
+            absent = 0 if session_id in seen else self._destroyed[session_id] + 1
+            self._destroyed[session_id] = absent
+            if absent >= _LISTINGS_BEFORE_DROPPED:
+                del self._destroyed[session_id]
+
+    def _remove(self, entry: Entry) -> Notice:
+        del self.entries[entry.session.id]
+        return self._drop(entry.node)
+
+    def _drop(self, node: tree.Node) -> Notice:
+        parent = node.parent.ino if node.parent else 0
+        notice = Gone(parent, node.name, node.ino)
+        self.tree.remove(node, _ns(self._now_s))
+        return notice
+
+    def _folder(self, directory: tree.Node, name: bytes) -> tree.Node:
+        return self.tree.add(directory, name, tree.Folder(), mode=_DIRECTORY, now_ns=_ns(self._now_s))
+
+    def _status(self, entry: Entry) -> dict[str, Any]:
+        context = status.Context(
+            cameras=self.labels(entry.session),
+            names=entry.names,
+            timers=self.settings.timers,
+            now_s=self._now_s,
+            stale_since_s=self.stale_since_s,
+        )
+        return status.document(entry.session, entry.facts, context)
+
+    def _spec(self, entry: Entry) -> dict[str, Any]:
+        return spec.spec_from_options(entry.session.options, cameras=self.cameras)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Populate:
+    """Fills one session's directory; a class so that the directory leads back to its session."""
+
+    view: View
+    entry: Entry
+
+    def __call__(self, _node: tree.Node) -> None:
+        self.view.populate(self.entry)
+
+
+def _file_of(node: tree.Node) -> sessions.ResultFile | None:
+    return node.content.file if isinstance(node.content, Result) else None
+
+
+def _state_word(entry: Entry) -> bytes:
+    return f"{entry.session.state.value}\n".encode()
+
+
+def _verbs(entry: Entry) -> bytes:
+    running = entry.session.state not in sessions.FINISHED and entry.session.state is not State.REMOVED
+    verbs = [*(["stop"] if running else []), "destroy", "keep", "keep 24h", "release"]
+    return "".join(f"{verb}\n" for verb in verbs).encode()
+
+
+def _camera_document(camera: Camera) -> dict[str, Any]:
+    return {
+        "access_point": camera.access_point,
+        "display_id": camera.display_id,
+        "display_name": camera.display_name,
+        "node": camera.node,
+        "archives": [
+            {"name": archive.name, "access_point": archive.access_point, "default": archive.default}
+            for archive in camera.archives
+        ],
+    }
+
+
+def _fallback_label(access_point: str) -> str:
+    # hosts/NODE/DeviceIpint.7/SourceEndpoint.video:0:0: the device is what people may know.
+    parts = access_point.split("/")
+    return parts[2] if len(parts) > 2 else access_point or "unknown"  # noqa: PLR2004 - explained above
+
+
+def _ns(time_s: float) -> int:
+    return int(time_s * _NS)

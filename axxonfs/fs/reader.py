@@ -1,0 +1,321 @@
+"""Results as bytes: chunks from the cache, else from streams, one fetch per chunk whoever asks.
+
+Carries out what `core.readahead` decides: opens, continues and stops streams,
+hands arriving chunks to the reads that wait for them, and starts again at the
+next missing chunk where a stream broke. Belongs to the event loop; the only
+awaits are for a chunk, a stream, or room in a window. Imports core and remote.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+import trio
+
+from axxonfs.core import chunks, errors, readahead
+from axxonfs.remote.download import DownloadStream
+from axxonfs.remote.exports import ExportClient
+
+log = logging.getLogger(__name__)
+
+# Between two attempts at the same chunk; the deadline of the read bounds how many there are.
+RETRY_PAUSE_S = 0.25
+
+
+@dataclasses.dataclass(slots=True)
+class Counters:
+    """What `stats.json` shows of reading. Bytes, unless named otherwise."""
+
+    hits: int = 0
+    misses: int = 0
+    fetched_bytes: int = 0
+    served_bytes: int = 0
+    streams_opened: int = 0
+    streams_open: int = 0
+    retries: int = 0
+    failures: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """Where a result's bytes are, and its exact size."""
+
+    session_id: str
+    path: str
+    size_bytes: int
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Wait:
+    """One read that waits for chunks."""
+
+    missing: set[int]
+    got: dict[int, bytes]
+    wake: trio.Event = dataclasses.field(default_factory=trio.Event)
+    error: errors.AxxonfsError | None = None
+
+
+class Pool:
+    """What all results of a mount share: the client, the cache, the nursery of the streams, a bound of streams."""
+
+    def __init__(
+        self,
+        client: ExportClient,
+        nursery: trio.Nursery,
+        *,
+        cache_bytes: int,
+        chunk_size_bytes: int,
+        max_streams: int,
+        limits: readahead.Limits | None = None,
+    ) -> None:
+        self.client = client
+        self.nursery = nursery
+        self.cache = chunks.ChunkCache(cache_bytes)
+        self.chunk_size_bytes = chunk_size_bytes
+        self.slots = trio.CapacityLimiter(max_streams)
+        self.limits = limits or readahead.Limits()
+        self.counters = Counters()
+        self.relative_index: bool | None = None  # how this server counts chunks, once seen
+        self.readers: list[ResultReader] = []
+
+    def add(self, reader: "ResultReader") -> int:
+        """Take a result in; return the number of its chunks in the cache."""
+        self.readers.append(reader)
+        return len(self.readers)
+
+    def make_room(self) -> None:
+        """Stop the stream that was unused for longest, where all are taken and one is unused."""
+        if self.slots.available_tokens > 0:
+            return
+        unused = [(used_s, stream, reader) for reader in self.readers for used_s, stream in reader.unused()]
+        if unused:
+            _, stream, reader = min(unused, key=lambda row: row[0])
+            reader.stop_stream(stream)
+
+
+class ResultReader:
+    """The bytes of one result, for all of its handles."""
+
+    def __init__(self, pool: Pool, source: Source) -> None:
+        self._pool = pool
+        self._source = source
+        self._file = pool.add(self)
+        self._chunk_size_bytes = pool.chunk_size_bytes
+        self._policy = readahead.ReadAhead(pool.limits)
+        self._waits: dict[_Wait, None] = {}
+        self._resume: dict[int, trio.Event] = {}
+        self._scopes: dict[int, trio.CancelScope] = {}
+        self._seen = bytearray()
+
+    @property
+    def read_whole(self) -> bool:
+        """Whether every chunk was asked for by some reader."""
+        count = chunks.chunk_count(self._source.size_bytes, self._chunk_size_bytes)
+        return len(self._seen) == count and all(self._seen)
+
+    async def read(self, offset: int, size: int, deadline_s: float) -> bytes | memoryview:
+        """Return the bytes from `offset`, `size` of them or up to the end of the result.
+
+        Args:
+            offset: in bytes, any.
+            size: in bytes, any.
+            deadline_s: on trio's clock.
+
+        Raises:
+            DeadlineError, StreamBrokenError, ServerAwayError, WrongBytesError: they did not come.
+            SessionGoneError: the server has the session no more.
+            AccessError: the account may not download it.
+        """
+        while True:
+            wanted = chunks.chunks_of(offset, size, self._chunk_size_bytes, self._source.size_bytes)
+            try:
+                got = await self._chunks(wanted, deadline_s)
+            except chunks.ChunkSizeClampedError as clamped:
+                self._cut_anew(clamped.chunk_size_bytes)
+            else:
+                return self._reply(wanted, got, offset, size)
+
+    def stop(self) -> None:
+        """Cancel all streams; the cache stays."""
+        self._apply(self._policy.stop_all())
+
+    def stop_idle(self) -> None:
+        """Cancel the streams that nobody used for a while."""
+        self._apply(self._policy.idle(trio.current_time()))
+
+    def stop_stream(self, stream: int) -> None:
+        """Cancel one stream."""
+        self._apply(self._policy.stop(stream))
+
+    def unused(self) -> list[tuple[float, int]]:
+        """Return when each stream that nobody waits for was last used, and its number."""
+        return self._policy.unused()
+
+    # -- from the cache; no await ---------------------------------------------
+
+    def _cached(self, wanted: range) -> dict[int, bytes]:
+        found = ((index, self._pool.cache.get(self._key(index))) for index in wanted)
+        return {index: data for index, data in found if data is not None}
+
+    def _key(self, index: int) -> chunks.ChunkKey:
+        return chunks.ChunkKey(self._file, self._chunk_size_bytes, index)
+
+    def _reply(self, wanted: range, got: dict[int, bytes], offset: int, size: int) -> bytes | memoryview:
+        self._mark(wanted)
+        reply = self._slice([got[index] for index in wanted], offset, size, wanted.start)
+        self._pool.counters.served_bytes += len(reply)
+        return reply
+
+    def _cut_anew(self, chunk_size_bytes: int) -> None:
+        """Go on with the size of chunks that the server is willing to send, here and for new results."""
+        if chunk_size_bytes == self._chunk_size_bytes:
+            return
+        log.info("chunk size clamped by the server bytes=%d", chunk_size_bytes)
+        self._pool.chunk_size_bytes = self._chunk_size_bytes = chunk_size_bytes
+        self._apply(self._policy.stop_all())
+        self._seen = bytearray()
+
+    def _mark(self, wanted: range) -> None:
+        if not self._seen:
+            self._seen = bytearray(chunks.chunk_count(self._source.size_bytes, self._chunk_size_bytes))
+        for index in wanted:
+            self._seen[index] = 1
+
+    def _slice(self, parts: Sequence[bytes], offset: int, size: int, first: int) -> bytes | memoryview:
+        if not parts:
+            return b""
+        begin = offset - first * self._chunk_size_bytes
+        if len(parts) == 1:
+            return memoryview(parts[0])[begin : begin + size]
+        views = [memoryview(part) for part in parts]
+        views[0] = views[0][begin:]
+        tail = size - sum(len(view) for view in views[:-1])
+        views[-1] = views[-1][:tail]
+        return b"".join(views)
+
+    # -- waiting ----------------------------------------------------------------
+
+    async def _chunks(self, wanted: range, deadline_s: float) -> dict[int, bytes]:
+        got = self._cached(wanted)
+        missing = {index for index in wanted if index not in got}
+        if not missing:
+            self._pool.counters.hits += 1
+            self._apply(self._policy.on_read(wanted, (), trio.current_time()))
+            return got
+        self._pool.counters.misses += 1
+        wait = _Wait(missing, got)
+        self._waits[wait] = None
+        try:
+            while wait.missing:
+                self._apply(self._policy.on_read(wanted, sorted(wait.missing), trio.current_time()))
+                await self._wait(wait, deadline_s)
+        except errors.AxxonfsError:
+            self._pool.counters.failures += 1
+            raise
+        finally:
+            del self._waits[wait]
+        return wait.got
+
+    async def _wait(self, wait: _Wait, deadline_s: float) -> None:
+        """Wait for the chunks, or for a reason to ask again."""
+        with trio.move_on_at(deadline_s) as scope:
+            await wait.wake.wait()
+        error, wait.error, wait.wake = wait.error, None, trio.Event()
+        if not wait.missing:
+            return
+        if error is not None and not _worth_another_try(error):
+            raise error
+        if scope.cancelled_caught or trio.current_time() >= deadline_s:
+            raise error or errors.DeadlineError("the bytes did not arrive before the deadline of the read")
+        if error is not None:
+            self._pool.counters.retries += 1
+            await trio.sleep(min(RETRY_PAUSE_S, deadline_s - trio.current_time()))
+
+    def _deliver(self, index: int, data: bytes) -> None:
+        self._pool.cache.put(self._key(index), data)
+        for wait in self._waits:
+            if index in wait.missing:
+                wait.missing.discard(index)
+                wait.got[index] = data
+                if not wait.missing:
+                    wait.wake.set()
+
+    def _wake_unserved(self, error: errors.AxxonfsError | None = None) -> None:
+        """Let the reads ask again whose chunks no stream brings; `error` says why."""
+        for wait in self._waits:
+            if not all(self._policy.is_coming(index) for index in wait.missing):
+                wait.error = error or wait.error
+                wait.wake.set()
+
+    # -- streams ----------------------------------------------------------------
+
+    def _apply(self, actions: Sequence[readahead.Action]) -> None:
+        for action in actions:
+            match action:
+                case readahead.Start(stream, index):
+                    self._resume[stream] = trio.Event()
+                    self._scopes[stream] = trio.CancelScope()
+                    self._pool.make_room()
+                    self._pool.nursery.start_soon(self._run, stream, index)
+                case readahead.Continue(stream):
+                    self._resume[stream].set()
+                case readahead.Stop(stream):
+                    self._scopes[stream].cancel()
+
+    async def _run(self, stream: int, index: int) -> None:
+        broken = None
+        try:
+            with self._scopes[stream]:
+                async with self._pool.slots:
+                    await self._download(stream, index)
+        except errors.AxxonfsError as error:
+            log.debug("stream broke session=%s error=%r", self._source.session_id, error)
+            broken = error
+        finally:
+            del self._scopes[stream], self._resume[stream]
+            self._policy.on_end(stream)
+            self._wake_unserved(broken)
+
+    async def _download(self, stream: int, index: int) -> None:
+        counters = self._pool.counters
+        counters.streams_opened += 1
+        counters.streams_open += 1
+        download = self._open(index)
+        try:
+            while batch := await download.receive():
+                for place, data in batch:
+                    counters.fetched_bytes += len(data)
+                    self._policy.on_chunk(stream, place)
+                    self._deliver(place, data)
+                await self._room(stream)
+        finally:
+            counters.streams_open -= 1
+            self._pool.relative_index = download.relative
+            download.cancel()
+            with trio.CancelScope(shield=True):
+                await download.aclose()
+
+    def _open(self, index: int) -> DownloadStream:
+        return DownloadStream(
+            self._pool.client,
+            session_id=self._source.session_id,
+            path=self._source.path,
+            chunk_size_bytes=self._chunk_size_bytes,
+            start_index=index,
+            file_size_bytes=self._source.size_bytes,
+            relative=self._pool.relative_index,
+        )
+
+    async def _room(self, stream: int) -> None:
+        """Wait until the window of the stream has room again."""
+        while not self._policy.has_room(stream):
+            self._wake_unserved()
+            self._resume[stream] = trio.Event()
+            await self._resume[stream].wait()
+
+
+def _worth_another_try(error: errors.AxxonfsError) -> bool:
+    """Whether the same chunk may come after a pause: not where the answer was wrong, or a clear no."""
+    if isinstance(error, errors.WrongBytesError | chunks.ChunkSizeClampedError):
+        return False
+    return isinstance(error, errors.UnavailableError | errors.TokenRejectedError)
