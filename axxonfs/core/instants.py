@@ -59,7 +59,7 @@ def parse_instant(text: str, *, now: dt.datetime, timezone: zoneinfo.ZoneInfo | 
         timezone: where given, a local time without offset is one of this zone.
 
     Raises:
-        ValueError: the text is no instant, or could be two.
+        ValueError: the text is not an instant, or could be two.
     """
     try:
         if is_relative(text):
@@ -77,13 +77,13 @@ def _absolute(text: str, timezone: zoneinfo.ZoneInfo | None) -> dt.datetime:
     match = _RFC_3339.fullmatch(text)
     if not match:
         raise ValueError(
-            f'{words.quote(text)} is no instant: write it as in "2026-11-22T10:15:00+02:00", "-5m" or "now"'
+            f'{words.quote(text)} is not an instant: write it as in "2026-11-22T10:15:00+02:00", "-5m" or "now"'
         )
     date, clock, offset = match.groups()
     try:
         instant = dt.datetime.fromisoformat(f"{date}T{clock}{offset or ''}".upper())
     except ValueError as error:
-        raise ValueError(f"{words.quote(text)} is no instant: {error}") from None
+        raise ValueError(f"{words.quote(text)} is not an instant: {error}") from None
     if offset:
         return instant
     if timezone is None:
@@ -118,18 +118,18 @@ def parse_zone(name: str) -> zoneinfo.ZoneInfo:
     except (KeyError, ValueError, OSError):  # OSError: the name of a directory of zones, or too long
         near = words.nearest(name, sorted(zoneinfo.available_timezones()))
         hint = f"did you mean {words.listing(near)}?" if near else 'write it as in "Europe/Berlin"'
-        raise ValueError(f"{words.quote(name)} is no IANA time zone: {hint}") from None
+        raise ValueError(f"{words.quote(name)} is not an IANA time zone: {hint}") from None
 
 
 def parse_offset(text: str) -> int:
     """Return the minutes east of UTC that `+02:00` stands for.
 
     Raises:
-        ValueError: the text is no offset.
+        ValueError: the text is not an offset.
     """
     match = _OFFSET.fullmatch(text)
     if not match:
-        raise ValueError(f'{words.quote(text)} is no offset from UTC: write it as in "+02:00"')
+        raise ValueError(f'{words.quote(text)} is not an offset from UTC: write it as in "+02:00"')
     sign, hours, minutes = match.groups()
     return int(f"{sign}{int(hours) * 60 + int(minutes)}")
 
@@ -143,11 +143,11 @@ def parse_duration(text: str) -> dt.timedelta:
     """Return the time that `90s`, `5m` or `1h30m` stands for; units are d, h, m, s, in that order.
 
     Raises:
-        ValueError: the text is no duration.
+        ValueError: the text is not a duration.
     """
     match = _DURATION.fullmatch(text)
     if not match or not text:
-        raise ValueError(f'{words.quote(text)} is no duration: write it as in "90s", "5m" or "1h30m"')
+        raise ValueError(f'{words.quote(text)} is not a duration: write it as in "90s", "5m" or "1h30m"')
     days, hours, minutes, seconds = (group or "0" for group in match.groups())
     whole, _, fraction = seconds.partition(".")
     return dt.timedelta(
@@ -173,9 +173,9 @@ def parse_size(text: str | int) -> int:
     """Return the bytes that `64K`, `256M` or `2G` stands for; units are binary, a plain number is bytes.
 
     Raises:
-        ValueError: the text is no size.
+        ValueError: the text is not a size.
     """
     match = _SIZE.fullmatch(str(text).upper())
     if not match:
-        raise ValueError(f'{words.quote(text)} is no size: write it as in "64K", "256M" or "2G"')
+        raise ValueError(f'{words.quote(text)} is not a size: write it as in "64K", "256M" or "2G"')
     return int(match[1]) * _SIZE_UNITS[match[2]]
