@@ -6,7 +6,7 @@ Pure; imports nothing of ours.
 import difflib
 from collections.abc import Iterable
 
-_SHOWN_CHARACTERS = 60
+_SHOWN_CHARACTERS = 120  # an access point has to fit
 
 
 def quote(text: object) -> str:
