@@ -1,0 +1,168 @@
+"""The simulator as a whole: puts its parts together, starts and ends them.
+
+Concurrency: gRPC's worker threads answer calls, the agent's thread exports, the
+engine's condition keeps them apart. `start` and `stop` belong to one thread.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from axxonfs.core.timers import scaled
+from axxonfs.simulator.agent import Agent, Export
+from axxonfs.simulator.calls import CallLog
+from axxonfs.simulator.certificates import ensure_certificates
+from axxonfs.simulator.config import SimulatorConfig
+from axxonfs.simulator.domain_service import DomainService
+from axxonfs.simulator.export_service import ExportService
+from axxonfs.simulator.faults import Faults
+from axxonfs.simulator.gate import Gate
+from axxonfs.simulator.login_service import PUBLIC, LoginService
+from axxonfs.simulator.logins import Logins
+from axxonfs.simulator.plan import Plan, make_plan
+from axxonfs.simulator.records import SessionRecord
+from axxonfs.simulator.sessions import Sessions
+from axxonfs.simulator.site import make_site
+from axxonfs.simulator.store import Store
+from axxonfs.simulator.switches import Switches
+from axxonfs.simulator.writers import PatternWriter, Writer, seed_of
+from axxonfs.wire import authentication_pb2, domain_pb2, export_pb2, export_service_pb2
+
+# Each stream that a client lets wait holds one thread; tests stall dozens and still want answers.
+_THREADS = 200
+_EXPORT = export_service_pb2.DESCRIPTOR.services_by_name["ExportService"]
+_DOMAIN = domain_pb2.DESCRIPTOR.services_by_name["DomainService"]
+_LOGIN = authentication_pb2.DESCRIPTOR.services_by_name["AuthenticationService"]
+
+
+class Simulator:
+    """An Axxon One export server; a context manager, or `start`, `stop` (which may be repeated) and `close`.
+
+    `switches` may be replaced at any time; calls that begin later meet the new ones.
+    """
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        self.config = config
+        self.switches: Switches = config.switches
+        self.port = config.port
+        self._root, self._node = ensure_certificates(config.directory, config.node_name, config.san)
+        self._site = make_site(config.node_name, config.cameras)
+        self._store = Store(config.directory)
+        self.calls = CallLog(config.call_log)
+        self.faults = Faults()
+        self.logins = Logins(
+            config.users,
+            node_name=config.node_name,
+            life_s=config.token_life_s / config.time_factor,
+            limit=config.login_limit,
+            clock=time.time,
+            switches=self._current_switches,
+        )
+        self.sessions = Sessions(
+            self._store,
+            node_name=config.node_name,
+            timers=scaled(config.time_factor),
+            clock=time.time,
+            switches=self._current_switches,
+        )
+        self._agent = Agent(self.sessions, self._export, time.time, self._current_switches)
+        self._server: grpc.Server | None = None
+
+    @property
+    def ca_file(self) -> Path:
+        """The root's certificate."""
+        return self._root.certificate_file
+
+    @property
+    def node_file(self) -> Path:
+        """The server's own certificate."""
+        return self._node.certificate_file
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Listen and work; OSError if the address cannot be had."""
+        self._server = self._make_server()
+        self.port = self._listen(self._server)
+        self._server.start()
+        self._agent.start()
+
+    def stop(self) -> None:
+        """End every call and stop listening; sessions stay, logins do not. `start` takes the same port again."""
+        if self._server is None:
+            return
+        self._server.stop(grace=None).wait()
+        self._server = None
+        self._agent.stop()
+        self.logins.revoke_all()
+
+    def close(self) -> None:
+        """Stop for good."""
+        self.stop()
+        self.calls.close()
+        self._store.close()
+
+    def _make_server(self) -> grpc.Server:
+        server = grpc.server(
+            ThreadPoolExecutor(_THREADS, thread_name_prefix="simulator"),
+            # Without this a second simulator would share the port silently.
+            options=[("grpc.so_reuseport", 0)],
+        )
+        gate = Gate(self.calls, self.faults, self.logins, self._current_switches)
+        exports = ExportService(
+            self.sessions, self._store, self._plan_now, self.config.users_without_export, self._current_switches
+        )
+        domain = DomainService(self._site, self._current_switches)
+        login = LoginService(self.logins)
+        services = (
+            gate.service(_EXPORT, exports.methods()),
+            gate.service(_DOMAIN, domain.methods()),
+            gate.service(_LOGIN, login.methods(), PUBLIC),
+        )
+        server.add_generic_rpc_handlers(services)
+        _add_health(server)
+        return server
+
+    def _listen(self, server: grpc.Server) -> int:
+        address = f"{self.config.host}:{self.port}"
+        try:
+            if self.config.plaintext:
+                return server.add_insecure_port(address)
+            pair = (self._node.key_pem(), self._node.certificate_pem())
+            return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: {error}") from error
+
+    def _current_switches(self) -> Switches:
+        return self.switches
+
+    def _plan_now(self, options: export_pb2.Options) -> Plan:
+        return self._plan(options, time.time())
+
+    def _plan(self, options: export_pb2.Options, now_s: float) -> Plan:
+        return make_plan(options, self._site, int(now_s * 1000), int(self.config.recorded_s * 1000), self.switches)
+
+    def _export(self, record: SessionRecord) -> Export:
+        plan = self._plan(record.options, record.started_s)
+        return Export(plan, self._writer(record, plan), record.started_s, self.config.export_speed)
+
+    def _writer(self, record: SessionRecord, plan: Plan) -> Writer:
+        return PatternWriter(plan, self.config.file_size_bytes, seed_of(record.session_id))
+
+
+def _add_health(server: grpc.Server) -> None:
+    servicer = health.HealthServicer()
+    servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
