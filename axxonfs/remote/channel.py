@@ -1,0 +1,195 @@
+"""The two connections to a server, and how a call is made over them.
+
+Decides the options of the channels, that control and data never share a
+connection (a copy over a slow line must not starve polling and keep-alive), that
+every call has a deadline and carries the token, and that a rejected token costs
+one fresh login and one more try. Imports grpc. Thread-safe; calls block.
+Channels are made at the first call, so a process may fork before it. Facts:
+section 2 of the wire contract and docs/design.md, "gRPC from Python".
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
+from urllib.parse import quote
+
+import grpc
+
+from axxonfs.core import errors
+from axxonfs.remote.certificates import Endpoint
+from axxonfs.remote.credentials import Credentials
+from axxonfs.remote.login import Login, Metadata
+from axxonfs.remote.statuses import translated
+from axxonfs.remote.trust import Trust
+from axxonfs.stubs.authentication_pb2_grpc import AuthenticationServiceStub
+from axxonfs.stubs.domain_pb2_grpc import DomainServiceStub
+from axxonfs.stubs.export_service_pb2_grpc import ExportServiceStub
+
+_Request = TypeVar("_Request")
+_Reply = TypeVar("_Reply")
+_Result = TypeVar("_Result")
+
+_Options = tuple[tuple[str, int | str], ...]
+
+_MIB = 1024 * 1024
+
+LOOKUP_TIMEOUT_S = 10.0
+
+# What stays in flight of a stream that nobody reads, and so memory and the waste
+# of a seek. At least bandwidth times round trip: 1 Gbit/s over 20 ms is 2.5 MiB.
+LOOKAHEAD_BYTES = 4 * _MIB
+
+_OPTIONS: _Options = (
+    # Identical channels would otherwise share one connection (measured).
+    ("grpc.use_local_subchannel_pool", 1),
+    # gRPC's 4 MiB are less than a chunk of 4096 KiB or a page of long listings; no limit would be no bound.
+    ("grpc.max_receive_message_length", 16 * _MIB),
+    # A server that is back is found within seconds; gRPC's default grows to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    # In spite of its name this is how long one attempt to connect may take; default 20 s.
+    ("grpc.min_reconnect_backoff_ms", 10_000),
+    # Servers end connections that are pinged more often than every 5 minutes
+    # ("too_many_pings"). What is wanted is what comes with it: sent bytes that are
+    # not acknowledged within the keep-alive timeout end a half-open connection (TCP_USER_TIMEOUT).
+    ("grpc.keepalive_time_ms", 330_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # The certificate was checked over a direct connection; the calls go the same way.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.primary_user_agent", "axxonfs"),
+)
+
+
+class Stubs(NamedTuple):
+    """The services, over one connection."""
+
+    authentication: AuthenticationServiceStub
+    domain: DomainServiceStub
+    exports: ExportServiceStub
+
+
+class _Connection:
+    """One HTTP/2 connection, made when it is first asked for."""
+
+    def __init__(self, endpoint: Endpoint, trust: Trust | None, options: _Options) -> None:
+        self._endpoint = endpoint
+        self._trust = trust
+        self._options = options
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+        self._stubs: Stubs | None = None
+        self._closed = False
+
+    def stubs(self) -> Stubs:
+        with self._lock:
+            if self._closed:
+                raise errors.ServerAwayError(f"the connection to {self._endpoint} was closed")
+            if self._stubs is None:
+                channel = self._channel = self._connect()
+                self._stubs = Stubs(
+                    AuthenticationServiceStub(channel), DomainServiceStub(channel), ExportServiceStub(channel)
+                )
+            return self._stubs
+
+    def close(self) -> None:
+        with self._lock:
+            channel, self._channel, self._stubs, self._closed = self._channel, None, None, True
+        if channel is not None:
+            channel.close()
+
+    def _connect(self) -> grpc.Channel:
+        # With the scheme spelt out, no host name can be taken for another one ("unix:1").
+        target = f"dns:///{quote(str(self._endpoint), safe=':[]')}"
+        if self._trust is None:
+            return grpc.insecure_channel(target, self._options)
+        options = (*self._options, ("grpc.ssl_target_name_override", self._trust.name))
+        return grpc.secure_channel(target, grpc.ssl_channel_credentials(self._trust.root_pem), options)
+
+
+class Link:
+    """A server, a login there, and two connections to it; close it when it is no longer needed."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        trust: Trust | None,
+        credentials: Credentials,
+        *,
+        lookahead_bytes: int = LOOKAHEAD_BYTES,
+    ) -> None:
+        # Without the probe, which lets 4 to 27 MiB of an unread stream pile up (measured), lookahead bounds it.
+        data_options = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", lookahead_bytes))
+        self._control = _Connection(endpoint, trust, _OPTIONS)
+        self._data = _Connection(endpoint, trust, (*_OPTIONS, *data_options))
+        self.endpoint = endpoint
+        self.login = Login(lambda: self._control.stubs().authentication, credentials)
+
+    @property
+    def control(self) -> Stubs:
+        """The services for everything but downloads; ServerAwayError after `close`."""
+        return self._control.stubs()
+
+    @property
+    def data(self) -> Stubs:
+        """The services for downloads; ServerAwayError after `close`."""
+        return self._data.stubs()
+
+    def ask(
+        self, method: "grpc.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request, doing: str, timeout_s: float
+    ) -> _Reply:
+        """Make a call with one answer; `doing` names it in errors, `timeout_s` bounds it with its login.
+
+        Raises:
+            AxxonfsError: see the table in axxonfs.remote.statuses.
+        """
+
+        def once(metadata: Metadata, left_s: float) -> _Reply:
+            return method(request, timeout=left_s, metadata=metadata)
+
+        return self._with_token(once, doing, timeout_s)
+
+    def collect(
+        self, method: "grpc.UnaryStreamMultiCallable[_Request, _Reply]", request: _Request, doing: str, timeout_s: float
+    ) -> list[_Reply]:
+        """Make a call with a stream of answers and return them all, or raise as `ask`."""
+
+        def once(metadata: Metadata, left_s: float) -> list[_Reply]:
+            return list(method(request, timeout=left_s, metadata=metadata))
+
+        return self._with_token(once, doing, timeout_s)
+
+    @contextlib.contextmanager
+    def authorised(self, doing: str, timeout_s: float, *, again: bool = False) -> Iterator[Metadata]:
+        """Yield what a call must carry, and translate what the call raises; a rejected token is not used again.
+
+        `again` says that the token before this one was rejected, too.
+        """
+        metadata = self.login.metadata(timeout_s)
+        try:
+            with translated(doing, [value for _, value in metadata]):
+                yield metadata
+        except errors.TokenRejectedError:
+            self.login.reject(metadata, again=again)
+            raise
+
+    def close(self) -> None:
+        """Log out and end both connections; calls that are in flight end with ServerAwayError."""
+        self.login.close()
+        self._data.close()
+        self._control.close()
+
+    def _with_token(self, once: Callable[[Metadata, float], _Result], doing: str, timeout_s: float) -> _Result:
+        """Make a call under one deadline; a rejected token costs a fresh login and one more try."""
+        deadline_s = time.monotonic() + timeout_s
+        try:
+            with self.authorised(doing, timeout_s) as metadata:
+                return once(metadata, _left_s(deadline_s))
+        except errors.TokenRejectedError:
+            with self.authorised(doing, _left_s(deadline_s), again=True) as metadata:
+                return once(metadata, _left_s(deadline_s))
+
+
+def _left_s(deadline_s: float) -> float:
+    return max(0.0, deadline_s - time.monotonic())
