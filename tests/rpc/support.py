@@ -1,0 +1,53 @@
+"""What several tests of the client need: a way in, and the smallest export."""
+
+import datetime as dt
+from pathlib import Path
+
+from axxonfs.remote.channel import Link
+from axxonfs.remote.exports import ExportClient
+from axxonfs.remote.login import Credentials, PasswordFile
+from axxonfs.remote.trust import Endpoint, TrustOptions, establish
+from axxonfs.simulator.server import Simulator
+from axxonfs.wire import export_pb2, export_service_pb2
+
+USER = "root"
+PASSWORD = "correct horse"
+TIMEOUT_S = 10.0
+WIRE_TIME = "%Y%m%dT%H%M%S.%f"
+
+
+def write_password(path: Path, password: str = PASSWORD) -> PasswordFile:
+    path.write_text(f"{password}\n")
+    path.chmod(0o600)
+    return PasswordFile(path)
+
+
+def connect(simulator: Simulator, tmp_path: Path, *, password: str = PASSWORD) -> Link:
+    """Return a link to the simulator with everything checked as a mount does it."""
+    endpoint = Endpoint("127.0.0.1", simulator.port)
+    plaintext = simulator.config.plaintext
+    options = TrustOptions(ca_file=None if plaintext else simulator.ca_file, plaintext=plaintext)
+    trust = establish(endpoint, options, learnt_name=None, timeout_s=TIMEOUT_S)
+    return Link(endpoint, trust, Credentials(USER, write_password(tmp_path / "password", password)))
+
+
+def clip(client: ExportClient, camera: int = 0) -> export_pb2.Options:
+    """Return the options of a clip of one second from the archive of a camera."""
+    chosen = client.list_cameras()[camera]
+    start = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+    storages = [chosen.archive_bindings[0].storage]
+    return export_pb2.Options(
+        archive=export_pb2.ArchiveMode(
+            sources=[export_pb2.ArchiveMode.Source(origin=chosen.access_point, storages=storages)],
+            start_timestamp=start.strftime(WIRE_TIME),
+            end_timestamp=(start + dt.timedelta(seconds=1)).strftime(WIRE_TIME),
+        ),
+        stream=export_pb2.StreamType(format=export_pb2.StreamType.MKV),
+    )
+
+
+def finished(simulator: Simulator, client: ExportClient) -> tuple[str, export_service_pb2.Result.File]:
+    """Start an export, wait until it is done, and return its session and its result."""
+    session_id = client.start_session(clip(client))
+    simulator.sessions.wait_for_state(session_id, export_service_pb2.S_COMPLETED, TIMEOUT_S)
+    return session_id, client.session_state(session_id).result.files[0]
