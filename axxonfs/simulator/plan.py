@@ -66,6 +66,11 @@ class Plan:
         return self.format in ("jpeg", "pdf")
 
     @property
+    def group_ms(self) -> int:
+        """How much footage lies between two key frames of the result: whole frames, and no less than recorded."""
+        return -(-GROUP_MS // self.step_ms) * self.step_ms
+
+    @property
     def empty(self) -> bool:
         """Whether there is no footage to export."""
         return self.end_ms is not None and self.end_ms <= self.begin_ms

@@ -17,6 +17,7 @@ from axxonfs.core.timers import scaled
 from axxonfs.simulator.agent import Agent, Export
 from axxonfs.simulator.calls import CallLog
 from axxonfs.simulator.certificates import ensure_certificates
+from axxonfs.simulator.clips import ClipWriter, DiscreteWriter
 from axxonfs.simulator.config import SimulatorConfig
 from axxonfs.simulator.domain_service import DomainService
 from axxonfs.simulator.export_service import ExportService
@@ -26,8 +27,10 @@ from axxonfs.simulator.login_service import PUBLIC, LoginService
 from axxonfs.simulator.logins import Logins
 from axxonfs.simulator.plan import Plan, make_plan
 from axxonfs.simulator.records import SessionRecord
+from axxonfs.simulator.samples import sample_sessions
 from axxonfs.simulator.sessions import Sessions
 from axxonfs.simulator.site import make_site
+from axxonfs.simulator.stills import StillWriter
 from axxonfs.simulator.store import Store
 from axxonfs.simulator.switches import Switches
 from axxonfs.simulator.writers import PatternWriter, Writer, seed_of
@@ -70,6 +73,9 @@ class Simulator:
             clock=time.time,
             switches=self._current_switches,
         )
+        if not self.sessions.records():
+            now_ms = int(time.time() * 1000)
+            self.sessions.add_many(sample_sessions(self._site, config.sessions, now_ms, config.file_size_bytes))
         self._agent = Agent(self.sessions, self._export, time.time, self._current_switches)
         self._server: grpc.Server | None = None
 
@@ -83,8 +89,18 @@ class Simulator:
         """The server's own certificate."""
         return self._node.certificate_file
 
+    @property
+    def address(self) -> str:
+        """Where it listens, as HOST:PORT or [IPV6]:PORT."""
+        host = self.config.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -136,14 +152,14 @@ class Simulator:
         return server
 
     def _listen(self, server: grpc.Server) -> int:
-        address = f"{self.config.host}:{self.port}"
         try:
             if self.config.plaintext:
-                return server.add_insecure_port(address)
+                return server.add_insecure_port(self.address)
             pair = (self._node.key_pem(), self._node.certificate_pem())
-            return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            return server.add_secure_port(self.address, grpc.ssl_server_credentials([pair]))
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}: {error}") from error
+            # gRPC says no more than this; its own log has the reason.
+            raise OSError(f"cannot listen on {self.address}; is something else listening there?") from error
 
     def _current_switches(self) -> Switches:
         return self.switches
@@ -159,7 +175,12 @@ class Simulator:
         return Export(plan, self._writer(record, plan), record.started_s, self.config.export_speed)
 
     def _writer(self, record: SessionRecord, plan: Plan) -> Writer:
-        return PatternWriter(plan, self.config.file_size_bytes, seed_of(record.session_id))
+        directory = self._store.directory_of(record)
+        if self.config.file_size_bytes is not None or plan.kept != "here" or plan.empty:
+            return PatternWriter(plan, self.config.file_size_bytes, seed_of(record.session_id))
+        if plan.still:
+            return StillWriter(plan, directory)
+        return DiscreteWriter(plan, directory) if plan.discrete else ClipWriter(plan, plan.cameras, directory)
 
 
 def _add_health(server: grpc.Server) -> None:

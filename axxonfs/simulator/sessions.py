@@ -141,24 +141,18 @@ class Sessions:
         succeeded: bool = True,
     ) -> str:
         """Enter a finished session, as if somebody else had exported; return its id."""
-        return self.add_many(1, options or Options(), files=files, user=user, succeeded=succeeded)[0]
+        return self.add_many([(options or Options(), tuple(files))], user=user, succeeded=succeeded)[0]
 
     def add_many(
-        self, count: int, options: Options, *, files: Iterable[ResultFile], user: str, succeeded: bool = True
+        self,
+        sessions: Iterable[tuple[Options, tuple[ResultFile, ...]]],
+        *,
+        user: str = "somebody",
+        succeeded: bool = True,
     ) -> list[str]:
-        """Enter so many finished sessions that are equal but for their ids; return these."""
-        results = tuple(files)
+        """Enter finished sessions, given by their options and results; return their ids."""
         with self.changed:
-            records = [
-                dataclasses.replace(
-                    self._new(options, user),
-                    state=EState.S_COMPLETED,
-                    results=results,
-                    succeeded=succeeded,
-                    last_frame_ms=max((result.max_ms or 0 for result in results), default=None),
-                )
-                for _ in range(count)
-            ]
+            records = [self._finished(options, files, user, succeeded=succeeded) for options, files in sessions]
             self._records |= {record.session_id: record for record in records}
             self._store.save(records)
             self.changed.notify_all()
@@ -224,6 +218,17 @@ class Sessions:
             state=EState.S_RUNNING,
             started_s=now,
             used_s=now,
+        )
+
+    def _finished(
+        self, options: Options, files: tuple[ResultFile, ...], user: str, *, succeeded: bool
+    ) -> SessionRecord:
+        return dataclasses.replace(
+            self._new(options, user),
+            state=EState.S_COMPLETED,
+            results=files,
+            succeeded=succeeded,
+            last_frame_ms=max((file.max_ms or 0 for file in files), default=None),
         )
 
     def _enter(self, record: SessionRecord) -> SessionRecord:

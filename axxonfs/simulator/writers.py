@@ -9,7 +9,6 @@ import zlib
 from pathlib import Path
 from typing import Protocol
 
-from axxonfs.simulator.footage import GROUP_MS
 from axxonfs.simulator.plan import Plan
 from axxonfs.simulator.records import ResultFile
 from axxonfs.simulator.site import Camera
@@ -53,7 +52,8 @@ class PatternWriter:
     """Results of a given size whose bytes are a pattern, or that are kept elsewhere and have none."""
 
     def __init__(self, plan: Plan, size: int | None, seed: int) -> None:
-        self.group_ms = max(GROUP_MS, ((plan.end_ms or 0) - plan.begin_ms) // _PATTERN_STEPS // GROUP_MS * GROUP_MS)
+        length_ms = (plan.end_ms or 0) - plan.begin_ms
+        self.group_ms = plan.group_ms * max(1, length_ms // _PATTERN_STEPS // plan.group_ms)
         self._plan = plan
         self._size = _ELSEWHERE_BYTES if size is None else size
         self._seed = seed
