@@ -7,10 +7,13 @@ lost: whatever the engine calls running and has no export yet gets one, which is
 also how exports go on after a restart. Pure but for the thread: tests call `step`.
 """
 
+import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Callable
 
+from axxonfs.core.timers import Timers
 from axxonfs.simulator.plan import Plan
 from axxonfs.simulator.records import ResultFile, SessionRecord
 from axxonfs.simulator.sessions import Sessions
@@ -21,19 +24,21 @@ _log = logging.getLogger(__name__)
 
 # A snapshot takes as long as this much footage: 3 s, as measured, at the default speed of 60.
 _STILL_WORK_S = 180.0
-# How late, at most, a timer is noticed that nobody looks at.
+# How late, at most, a timer is noticed that nobody looks at; and the part of the shortest timer that this may be.
 _SWEEP_S = 0.5
+_SWEEP_PART = 10
 
 
 class Export:
     """One running export: a plan, and how much of it a writer has taken."""
 
-    def __init__(self, plan: Plan, writer: Writer, started_s: float, speed: float) -> None:
+    def __init__(self, record: SessionRecord, plan: Plan, writer: Writer, speed: float) -> None:
+        self.record = record  # as it was when the work began
         self.plan = plan
         self.writer = writer
         self.last_frame_ms = plan.begin_ms
         self._next_ms = plan.begin_ms
-        self._started_s = started_s
+        self._started_s = record.started_s
         self._speed = speed
 
     @property
@@ -84,6 +89,8 @@ class Agent:
         self,
         sessions: Sessions,
         make_export: Callable[[SessionRecord], Export],
+        *,
+        timers: Timers,
         clock: Callable[[], float],
         switches: Callable[[], Switches],
     ) -> None:
@@ -92,6 +99,8 @@ class Agent:
         self._clock = clock
         self._switches = switches
         self._exports: dict[str, Export] = {}
+        self._sweep_every_s = min(_SWEEP_S, timers.live_clip_s / _SWEEP_PART)
+        self._next_sweep_s = 0.0
         self._thread: threading.Thread | None = None
         self._stopping = False
 
@@ -109,29 +118,40 @@ class Agent:
         if self._thread is not None:
             self._thread.join()
         for export in self._exports.values():
-            export.writer.close()
+            _close(export)
         self._exports.clear()
 
     def step(self) -> float:
         """Do one piece of each work that is due; return when, on the engine's clock, to come again."""
-        self._sessions.sweep()
+        if self._clock() >= self._next_sweep_s:
+            self._sessions.sweep()
+            self._next_sweep_s = self._clock() + self._sweep_every_s
         running = {record.session_id: record for record in self._sessions.running()}
         for session_id in self._exports.keys() - running.keys():
-            self._exports.pop(session_id).writer.close()
+            self._abandon(session_id)
         for record in running.values():
-            self._work(record)
-        return min((export.due_s for export in self._exports.values()), default=self._clock() + _SWEEP_S)
+            self._try_to_work(record)
+        return min([export.due_s for export in self._exports.values()] + [self._next_sweep_s])
 
     def _run(self) -> None:
         while not self._stopping:
-            try:
-                next_s = self.step()
-            except Exception:  # noqa: BLE001  one export that cannot be drawn must not end all others
-                _log.exception("event=export_failed")
-                next_s = self._clock() + _SWEEP_S
+            seen = self._sessions.generation
+            next_s = self.step()
+            # Not as long as that if something was entered or stopped since the look.
+            news = functools.partial(self._has_news, seen)
             with self._sessions.changed:
-                if not self._stopping:
-                    self._sessions.changed.wait(min(max(0.0, next_s - self._clock()), _SWEEP_S))
+                self._sessions.changed.wait_for(news, max(0.0, next_s - self._clock()))
+
+    def _has_news(self, seen: int) -> bool:
+        return self._stopping or self._sessions.generation != seen
+
+    def _try_to_work(self, record: SessionRecord) -> None:
+        try:
+            self._work(record)
+        except Exception:  # noqa: BLE001  one export that cannot be drawn must not end all others
+            _log.exception("event=export_failed session=%s", record.session_id)
+            self._exports.pop(record.session_id, None)
+            self._sessions.complete(record, ())
 
     def _work(self, record: SessionRecord) -> None:
         export = self._exports.get(record.session_id)
@@ -139,23 +159,35 @@ class Agent:
             export = self._exports[record.session_id] = self._make_export(record)
         if record.stop_s is not None:
             export.stop(record.stop_s)
-            self._finish(record, export)
+            self._finish(export)
         elif export.due_s <= self._clock():
-            self._advance(record, export)
+            self._advance(export)
 
-    def _advance(self, record: SessionRecord, export: Export) -> None:
+    def _advance(self, export: Export) -> None:
         if not export.finished:
             export.advance()
-            self._sessions.progress(record.session_id, export.last_frame_ms, self._results(record, export))
+            self._sessions.progress(export.record.session_id, export.last_frame_ms, self._results(export))
         if export.finished and export.due_s <= self._clock():
-            self._finish(record, export)
+            self._finish(export)
 
-    def _finish(self, record: SessionRecord, export: Export) -> None:
-        del self._exports[record.session_id]
+    def _finish(self, export: Export) -> None:
+        del self._exports[export.record.session_id]
         export.writer.close()
-        self._sessions.complete(record.session_id, self._results(record, export))
+        self._sessions.complete(export.record, self._results(export))
 
-    def _results(self, record: SessionRecord, export: Export) -> tuple[ResultFile, ...]:
+    def _abandon(self, session_id: str) -> None:
+        export = self._exports.pop(session_id)
+        _close(export)
+        self._sessions.complete(export.record, ())
+
+    def _results(self, export: Export) -> tuple[ResultFile, ...]:
         if self._switches().exports_fail:
             return ()
-        return name_results(export.writer.pieces(), export.plan, record.session_id, self._switches().file_id)
+        form = self._switches().file_id
+        return name_results(export.writer.pieces(), export.plan, export.record.session_id, form)
+
+
+def _close(export: Export) -> None:
+    # The files of a destroyed session are gone already, and with them their sizes.
+    with contextlib.suppress(FileNotFoundError):
+        export.writer.close()

@@ -60,7 +60,7 @@ class ExportService:
         switches = self._switches()
         size = request.page_size if request.page_size > 0 else switches.default_page_size
         after = int(read_token(request.page_token)) if request.page_token else 0
-        records = self._sessions.listed(caller.user, after)
+        records = self._sessions.listed(caller.user, after, size + 1)
         token = make_token(str(records[size - 1].sequence)) if len(records) > size else ""
         for part, part_token in messages(records[:size], token, token_alone=switches.token_alone):
             infos = [session_info(record, switches) for record in part]

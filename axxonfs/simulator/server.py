@@ -66,17 +66,24 @@ class Simulator:
             clock=time.time,
             switches=self._current_switches,
         )
+        timers = scaled(config.time_factor)
         self.sessions = Sessions(
             self._store,
             node_name=config.node_name,
-            timers=scaled(config.time_factor),
+            timers=timers,
             clock=time.time,
             switches=self._current_switches,
         )
         if not self.sessions.records():
             now_ms = int(time.time() * 1000)
             self.sessions.add_many(sample_sessions(self._site, config.sessions, now_ms, config.file_size_bytes))
-        self._agent = Agent(self.sessions, self._export, time.time, self._current_switches)
+        self._agent = Agent(
+            self.sessions,
+            self._export,
+            timers=timers,
+            clock=time.time,
+            switches=self._current_switches,
+        )
         self._server: grpc.Server | None = None
 
     @property
@@ -172,7 +179,7 @@ class Simulator:
 
     def _export(self, record: SessionRecord) -> Export:
         plan = self._plan(record.options, record.started_s)
-        return Export(plan, self._writer(record, plan), record.started_s, self.config.export_speed)
+        return Export(record, plan, self._writer(record, plan), self.config.export_speed)
 
     def _writer(self, record: SessionRecord, plan: Plan) -> Writer:
         directory = self._store.directory_of(record)

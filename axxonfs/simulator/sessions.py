@@ -12,10 +12,11 @@ Source: the wire contract, sections 6 and 8; timers from axxonfs.core.timers.
 
 import dataclasses
 import hashlib
+import itertools
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from axxonfs.core.timers import Timers
 from axxonfs.simulator.plan import is_live_clip
@@ -46,6 +47,7 @@ class Sessions:
         self._clock = clock
         self._switches = switches
         self._records = {record.session_id: record for record in store.load()}
+        self.generation = 0  # counts the changes that the agent has to look at
         self._sequence = max((record.sequence for record in self._records.values()), default=0)
 
     # What clients do.
@@ -55,11 +57,12 @@ class Sessions:
         with self.changed:
             return self._enter(self._new(options, user))
 
-    def listed(self, user: str, after: int = 0) -> list[SessionRecord]:
-        """Return what ListSessions shows to `user`, in order, beginning behind a sequence number."""
+    def listed(self, user: str, after: int, limit: int) -> list[SessionRecord]:
+        """Return the first `limit` sessions that ListSessions shows to `user` behind a sequence number, in order."""
         with self.changed:
-            records = [record for record in self._alive_or_seen() if record.sequence > after]
-            return [record for record in records if self._is_visible(record, user)]
+            candidates = [record.session_id for record in self._records.values() if record.sequence > after]
+            visible = (record for record in self._aged_all(candidates) if self._is_visible(record, user))
+            return list(itertools.islice(visible, limit))
 
     def get(self, session_id: str, user: str) -> SessionRecord:
         """Return a session, S_REMOVED ones included while the switch keeps them; Refusal NOT_FOUND."""
@@ -74,7 +77,7 @@ class Sessions:
         with self.changed:
             record = self._records.get(session_id)
             if record is not None and record.gone_s is None:
-                self._enter(dataclasses.replace(record, used_s=self._clock()))
+                self._keep(dataclasses.replace(record, used_s=self._clock()))
 
     def is_gone(self, session_id: str) -> bool:
         """Return whether a session was destroyed or has expired."""
@@ -110,25 +113,21 @@ class Sessions:
                 self._records[session_id] = dataclasses.replace(record, last_frame_ms=last_frame_ms, results=results)
                 self.changed.notify_all()
 
-    def complete(self, session_id: str, results: tuple[ResultFile, ...]) -> None:
+    def complete(self, record: SessionRecord, results: tuple[ResultFile, ...]) -> None:
         """Note that an export has finished; it succeeded if there are results."""
         with self.changed:
-            record = self._records.get(session_id)
-            if record is not None and record.running:
-                self._enter(
-                    dataclasses.replace(
-                        record,
-                        state=EState.S_COMPLETED,
-                        results=results,
-                        succeeded=bool(results),
-                        used_s=self._clock(),
-                    )
-                )
+            current = self._records.get(record.session_id)
+            if current is None or current.gone_s is not None:
+                self._store.delete(record)  # destroyed meanwhile: the agent may have written files since
+            elif current.running:
+                finished = dataclasses.replace(current, state=EState.S_COMPLETED, results=results)
+                self._enter(dataclasses.replace(finished, succeeded=bool(results), used_s=self._clock()))
 
     def sweep(self) -> None:
         """Apply the timers to all sessions and forget what is past."""
         with self.changed:
-            self._alive_or_seen()
+            for _ in self._aged_all(list(self._records)):
+                pass
 
     # What tests do.
 
@@ -161,7 +160,7 @@ class Sessions:
     def records(self) -> list[SessionRecord]:
         """Return everything there is, whoever may see it."""
         with self.changed:
-            return [record for record in self._alive_or_seen() if record.gone_s is None]
+            return [record for record in self._aged_all(list(self._records)) if record.gone_s is None]
 
     def record(self, session_id: str) -> SessionRecord:
         """Return one session, whoever may see it; KeyError."""
@@ -232,14 +231,21 @@ class Sessions:
         )
 
     def _enter(self, record: SessionRecord) -> SessionRecord:
-        self._records[record.session_id] = record
-        self._store.save([record])
-        self.changed.notify_all()
+        self._keep(record)
+        self._announce()
         return record
 
-    def _alive_or_seen(self) -> list[SessionRecord]:
-        aged = [self._aged(session_id) for session_id in list(self._records)]
-        return [record for record in aged if record is not None]
+    def _announce(self) -> None:
+        self.generation += 1
+        self.changed.notify_all()
+
+    def _keep(self, record: SessionRecord) -> None:
+        self._records[record.session_id] = record
+        self._store.save([record])
+
+    def _aged_all(self, session_ids: Iterable[str]) -> Iterator[SessionRecord]:
+        aged = (self._aged(session_id) for session_id in session_ids)
+        return (record for record in aged if record is not None)
 
     def _aged(self, session_id: str) -> SessionRecord | None:
         """Return a session as its timers have made it by now; None if nothing is left of it."""
@@ -268,7 +274,7 @@ class Sessions:
         self._store.delete(record)
         if not removed and not lingers_s:
             del self._records[record.session_id]
-        self.changed.notify_all()
+        self._announce()
 
     def _forget_past(self, record: SessionRecord, now: float) -> None:
         switches = self._switches()

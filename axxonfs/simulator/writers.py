@@ -58,28 +58,24 @@ class PatternWriter:
         self._size = _ELSEWHERE_BYTES if size is None else size
         self._seed = seed
         self._end_ms = plan.begin_ms
-        self._pieces: tuple[Piece, ...] = ()
 
     def write(self, begin_ms: int, end_ms: int) -> None:
         """Note how far the footage reaches."""
         self._end_ms = last_frame(self._plan, begin_ms, end_ms) + self._plan.step_ms
 
     def pieces(self) -> tuple[Piece, ...]:
-        """Return the results, once closed."""
-        return self._pieces
-
-    def close(self) -> None:
-        """Make the results: one for each camera if they are separate, and parts of at most the limit."""
-        if self._pieces or self._end_ms == self._plan.begin_ms:
-            return
+        """Return the results: one for each camera if they are separate, and parts of at most the limit."""
+        if self._end_ms == self._plan.begin_ms:
+            return ()
         cameras = self._plan.cameras if self._plan.discrete else self._plan.cameras[:1]
         limit = self._plan.max_file_bytes or self._size
-        starts = range(0, self._size, limit) if self._size else range(1)
-        self._pieces = tuple(
-            self._piece(camera, part, min(limit, self._size - start), len(starts))
-            for camera in cameras
-            for part, start in enumerate(starts)
+        sizes = [min(limit, self._size - start) for start in range(0, self._size, limit)] if self._size else [0]
+        return tuple(
+            self._piece(camera, part, size, len(sizes)) for camera in cameras for part, size in enumerate(sizes)
         )
+
+    def close(self) -> None:
+        """Do nothing: there is no file."""
 
     def _piece(self, camera: Camera, part: int, size: int, parts: int) -> Piece:
         begin_ms, length_ms = self._plan.begin_ms, self._end_ms - self._plan.begin_ms
@@ -89,7 +85,7 @@ class PatternWriter:
             size,
             begin_ms + length_ms * part // parts,
             begin_ms + length_ms * (part + 1) // parts,
-            seed=None if self._plan.kept != "here" else self._seed + 1000 * camera.number + part,
+            seed=self._seed + 1000 * camera.number + part if self._plan.kept == "here" else None,
         )
 
 
