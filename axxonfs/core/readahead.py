@@ -5,13 +5,15 @@ started. A reader that moves forward rides one: the stream may run ahead of the
 highest chunk asked for by a window, which doubles with every step that shows
 that reading is sequential. A read elsewhere starts another stream, and the one
 unused for longest is stopped. Reads of one reader may arrive out of order by as
-much as the kernel sends at once; that is a step forward like any other.
+much as the kernel sends at once; that is a step forward like any other. A stream
+ends where another one began: no chunk is fetched by two.
 
 All places are chunk indices. Pure: no clock, no I/O, nothing awaits. The
 constants say which of them are measured.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 
@@ -23,8 +25,9 @@ class Limits:
     # round trip of 1 Gbit/s at 60 ms. Computed, not measured.
     max_window: int = 32
     # A gap in front of a stream that is read over rather than reopened. Reopening costs about a
-    # round trip; reading over costs the gap. Guessed, until it is derived from the line.
-    max_gap: int = 4
+    # round trip; reading over costs the gap. 2 MiB of 256 KiB chunks are what the kernel has in
+    # flight, out of order (measured); for seeks it is guessed, until it is derived from the line.
+    max_gap: int = 8
     # An interleaved container is read in two places at once, and its index in a third.
     max_streams: int = 3
     # A stream that nobody reads from keeps a slot at the server. Guessed.
@@ -69,10 +72,6 @@ class _Stream:
         """One past the last chunk that it may fetch now."""
         return self.demand + self.window
 
-    def covers(self, index: int, max_gap: int) -> bool:
-        """Whether the chunk is on the stream's way, or just behind it."""
-        return self.start <= index <= max(self.next + max_gap, self.end)
-
 
 class ReadAhead:
     """The streams of one file."""
@@ -94,9 +93,7 @@ class ReadAhead:
         stream (see `is_coming`): ask again when a stream has done its part.
         """
         actions: list[Action] = []
-        riding = {
-            number for number, stream in self._streams.items() if stream.covers(wanted.start, self._limits.max_gap)
-        }
+        riding = {number for number in self._streams if self._covers(number, wanted.start)}
         for index in missing:
             number = self._bringing(index)
             if number is None:
@@ -111,15 +108,16 @@ class ReadAhead:
         """Whether an open stream brings the chunk."""
         return self._bringing(index) is not None
 
-    def on_chunk(self, stream: int, index: int) -> None:
-        """Take note of a chunk that arrived."""
-        if stream in self._streams:
-            self._streams[stream].next = index + 1
+    def on_chunk(self, stream: int, index: int) -> list[Action]:
+        """Take note of a chunk that arrived; the stream ends where another one began."""
+        if stream not in self._streams:
+            return []
+        self._streams[stream].next = index + 1
+        return self.stop(stream) if index + 1 == self._bound(stream) else []
 
     def has_room(self, stream: int) -> bool:
         """Whether the stream may fetch its next chunk now."""
-        state = self._streams.get(stream)
-        return state is not None and state.next < state.end
+        return stream in self._streams and self._streams[stream].next < self._streams[stream].end
 
     def on_end(self, stream: int) -> None:
         """Take note that a stream ended, for whatever reason."""
@@ -145,9 +143,21 @@ class ReadAhead:
     def _bringing(self, index: int) -> int | None:
         """Return the stream that brings a chunk, or would after a small gap."""
         for number, stream in self._streams.items():
-            if stream.next <= index < max(stream.next + self._limits.max_gap + 1, stream.end):
+            reach = max(stream.next + self._limits.max_gap + 1, stream.end)
+            if stream.next <= index < min(reach, self._bound(number)):
                 return number
         return None
+
+    def _covers(self, stream: int, index: int) -> bool:
+        """Whether a chunk is on a stream's way, or behind it where it came from."""
+        state = self._streams[stream]
+        reach = max(state.next + self._limits.max_gap, state.end)
+        return state.start <= index <= reach and index < self._bound(stream)
+
+    def _bound(self, stream: int) -> float:
+        """Return where the next stream after this one began; infinity where there is none."""
+        start = self._streams[stream].start
+        return min((other.start for other in self._streams.values() if other.start > start), default=math.inf)
 
     def _start(self, index: int, stop: int, now_s: float) -> list[Action]:
         actions: list[Action] = []
@@ -157,11 +167,9 @@ class ReadAhead:
                 # All of them bring what somebody waits for; stopping one would make readers undo each other.
                 return []
             actions += self.stop(min(unused)[1])
-        # Up to where the read goes, but not into what another stream brings.
-        ahead = [stream.next for stream in self._streams.values() if stream.next > index]
         number = self._next_stream
         self._next_stream += 1
-        self._streams[number] = _Stream(start=index, next=index, demand=min([stop, *ahead]), used_s=now_s)
+        self._streams[number] = _Stream(start=index, next=index, demand=stop, used_s=now_s)
         return [*actions, Start(number, index)]
 
     def _step(self, number: int, stop: int, now_s: float) -> list[Action]:

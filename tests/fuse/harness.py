@@ -1,0 +1,212 @@
+"""A simulator in this process and a mount of it in a process of its own: the rig of the fuse and tools tiers.
+
+The mount is the command that users run. At the end the rig unmounts what it
+mounted, and fails the test where the daemon logged a warning that the test did
+not declare with `expects_warnings`, or did not end cleanly.
+"""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from axxonfs.fs import mountpoint
+from axxonfs.simulator.config import SimulatorConfig
+from axxonfs.simulator.server import Simulator
+
+USER, PASSWORD = "root", "correct horse"
+TIMEOUT_S = 60.0
+POLL_S = 0.02
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
+    """Return the first true answer; the one place where tests look again and again, for files give no events."""
+    deadline_s = time.monotonic() + timeout_s
+    while not (answer := condition()):
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
+        time.sleep(POLL_S)
+    return answer
+
+
+@dataclasses.dataclass
+class Rig:
+    """A mount and the server behind it."""
+
+    sim: Simulator
+    path: Path
+    scratch: Path
+    options: dict[str, str]
+    process: "subprocess.Popen[bytes] | None" = None
+    ended: bool = False  # by the test itself
+
+    @property
+    def log(self) -> Path:
+        return self.scratch / "mount.log"
+
+    @property
+    def command(self) -> list[str]:
+        words = ",".join(f"{key}={value}" if value else key for key, value in self.options.items())
+        where = f"{USER}@127.0.0.1:{self.sim.port}"
+        return [sys.executable, "-m", "axxonfs", "mount", where, str(self.path), "-o", words, "--foreground"]
+
+    def start(self) -> None:
+        """Mount, and wait until the mount answers."""
+        environment = {**os.environ, "AXXONFS_RAISE": "1"}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stderr=log, stdout=log, env=environment)
+        process = self.process
+        wait_until(lambda: (self.path / "sessions").is_dir() or process.poll() is not None, "the mount")
+        assert process.poll() is None, self.log.read_text()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End the daemon and return its exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        self.ended = True
+        return self.process.wait(TIMEOUT_S)
+
+    # -- what tests do with it --------------------------------------------------
+
+    @property
+    def sessions(self) -> list[Path]:
+        return sorted((self.path / "sessions").iterdir())
+
+    def session_dir(self, session_id: str) -> Path:
+        """Return the directory of a session, as soon as it is there."""
+
+        def find() -> Path | None:
+            wanted = session_id.encode()
+            found = (path for path in self.sessions if os.getxattr(path, "user.axxonfs.session_id") == wanted)
+            return next(found, None)
+
+        path = wait_until(find, f"session {session_id}")
+        assert isinstance(path, Path)
+        return path
+
+    def write_spec(self, name: str, **keys: Any) -> Path:
+        """Write `new/NAME.json` and return the directory of the session that it started."""
+        (self.path / "new" / f"{name}.json").write_text(json.dumps(keys))
+        return self.session_of(name)
+
+    def session_of(self, name: str) -> Path:
+        """Return the directory that `new/NAME.session` leads to."""
+        link = self.path / "new" / f"{name}.session"
+        return link.parent / link.readlink()
+
+    def wait_for_state(self, session: Path, state: str) -> None:
+        """Wait until the file `state` says so."""
+        wait_until(lambda: (session / "state").read_text() == f"{state}\n", f"{session.name} {state}")
+
+    def status(self, session: Path) -> dict[str, Any]:
+        """Return `status.json`."""
+        status: dict[str, Any] = json.loads((session / "status.json").read_text())
+        return status
+
+    def results(self, session: Path) -> list[Path]:
+        """Return the results of a session."""
+        names = [file["name"] for file in self.status(session)["files"] if file["downloadable"]]
+        return [session / name for name in names]
+
+    def truth(self, result: Path) -> bytes:
+        """Return what the server holds for a result."""
+        session_id = os.getxattr(result, "user.axxonfs.session_id").decode()
+        return self.sim.sessions.result_bytes(session_id, os.getxattr(result, "user.axxonfs.path").decode())
+
+    def exported(self, name: str = "clip", **keys: Any) -> Path:
+        """Start an export, wait for its end, and return the first result."""
+        session = self.write_spec(name, **(CLIP() | keys))
+        self.wait_for_state(session, "completed")
+        return self.results(session)[0]
+
+
+def CLIP() -> dict[str, Any]:  # noqa: N802 - reads as the constant that it would be if time stood still
+    """Return the spec of a short clip that is in the archive."""
+    end = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(minutes=10)
+    start = end - dt.timedelta(seconds=20)
+    return {"camera": "1.Front door", "from": start.isoformat(), "to": end.isoformat(), "format": "mp4"}
+
+
+@contextlib.contextmanager
+def make_rig(
+    scratch: Path, *, declared: list[str] | None = None, options: dict[str, str] | None = None, **config: Any
+) -> Iterator[Rig]:
+    """Yield a mounted rig; keyword arguments are fields of SimulatorConfig."""
+    password_file = scratch / "password"
+    password_file.touch(0o600)
+    password_file.write_text(PASSWORD)
+    path = scratch / "mnt"
+    path.mkdir()
+    with Simulator(SimulatorConfig(directory=scratch / "server", users={USER: PASSWORD}, **config)) as sim:
+        words = {"tls_ca": str(sim.ca_file), "password_file": str(password_file), "state_dir": str(scratch / "state")}
+        rig = Rig(sim, path, scratch, {**words, **(options or {})})
+        try:
+            rig.start()
+            yield rig
+            if not rig.ended:
+                assert rig.stop() == 0, rig.log.read_text()
+        finally:
+            _end(rig)
+    _check_log(rig.log.read_text(), declared or [])
+
+
+def _end(rig: Rig) -> None:
+    if rig.process is not None and rig.process.poll() is None:
+        rig.process.kill()
+        rig.process.wait(TIMEOUT_S)
+    if mountpoint.find(rig.path) is not None:
+        mountpoint.unmount(rig.path, lazy=True)
+
+
+def _check_log(text: str, declared: list[str]) -> None:
+    lines = text.splitlines()
+    bad = [line for line in lines if " WARNING " in line or " ERROR " in line or "Traceback" in line]
+    assert not [line for line in bad if not any(part in line for part in declared)], text
+
+
+@functools.cache
+def _cannot_mount() -> str:
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "/dev/fuse is missing or not open to this user"
+    return ""
+
+
+@pytest.fixture
+def rigs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    """Make rigs with options of one's own: `rigs(options={"ro": ""}, cameras=3)`."""
+    if _cannot_mount():
+        pytest.skip(_cannot_mount())
+    declared = [mark.args[0] for mark in request.node.iter_markers("expects_warnings")]
+    with contextlib.ExitStack() as stack:
+
+        def make(**words: Any) -> Rig:
+            scratch = tmp_path / f"rig{len(list(tmp_path.glob('rig*')))}"
+            scratch.mkdir()
+            return stack.enter_context(make_rig(scratch, declared=declared, **words))
+
+        yield make
+
+
+@pytest.fixture
+def rig(rigs: Callable[..., Rig]) -> Rig:
+    """A mount of a simulator with the defaults."""
+    return rigs()
+
+
+@pytest.fixture(scope="module")
+def shared_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """One mount for all tests of a module that only add to it."""
+    if _cannot_mount():
+        pytest.skip(_cannot_mount())
+    with make_rig(tmp_path_factory.mktemp("rig")) as rig:
+        yield rig
