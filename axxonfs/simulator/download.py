@@ -35,8 +35,9 @@ def chunks(request: DownloadFileRequest, result: ResultFile, file: Path | None, 
     with _reader(result, file) as read:
         for number, offset in enumerate(range(start * size_bytes, result.size, size_bytes)):
             yield first + number, read(offset, min(size_bytes, result.size - offset))
-    if switches.empty_last_chunk and result.size % size_bytes == 0:
-        yield first + max(0, result.size // size_bytes - start), b""
+    whole, rest = divmod(result.size, size_bytes)
+    if switches.empty_last_chunk and rest == 0 and start <= whole:
+        yield first + whole - start, b""
 
 
 def chunk_bytes(chunk_size_kb: int, switches: Switches) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from axxonfs.simulator.download import Chunk, chunks, serialised
 from axxonfs.simulator.faults import Fault
 from axxonfs.simulator.gate import Caller, Method
-from axxonfs.simulator.paging import make_token, messages, read_token
+from axxonfs.simulator.paging import make_token, messages, read_number
 from axxonfs.simulator.plan import Plan
 from axxonfs.simulator.records import ResultFile, SessionRecord, session_info, state_message
 from axxonfs.simulator.refusal import Refusal
@@ -59,8 +59,7 @@ class ExportService:
         self._check_node()
         switches = self._switches()
         size = request.page_size if request.page_size > 0 else switches.default_page_size
-        after = int(read_token(request.page_token)) if request.page_token else 0
-        records = self._sessions.listed(caller.user, after, size + 1)
+        records = self._sessions.listed(caller.user, read_number(request.page_token), size + 1)
         token = make_token(str(records[size - 1].sequence)) if len(records) > size else ""
         for part, part_token in messages(records[:size], token, token_alone=switches.token_alone):
             infos = [session_info(record, switches) for record in part]

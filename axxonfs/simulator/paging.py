@@ -5,7 +5,6 @@ not a message, and a token may come with items or alone.
 """
 
 import base64
-import binascii
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -25,11 +24,19 @@ def read_token(token: str) -> str:
     """Return the key of a token; Refusal if it is not one of ours."""
     try:
         marker, _, key = base64.b64decode(token, altchars=b"-_", validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeError):
+    except ValueError:  # also of base64 and of UTF-8
         marker, key = "", ""
     if marker != "after":
         raise Refusal("INVALID_ARGUMENT", "Bad page token.")
     return key
+
+
+def read_number(token: str) -> int:
+    """Return the number that is a token's key, 0 for no token; Refusal if it is not one of ours."""
+    key = read_token(token) if token else "0"
+    if not key.isdecimal():
+        raise Refusal("INVALID_ARGUMENT", "Bad page token.")
+    return int(key)
 
 
 def messages(items: Sequence[_T], token: str, *, token_alone: bool) -> Iterator[tuple[Sequence[_T], str]]:
