@@ -69,8 +69,8 @@ class Scratch:
 class Written:
     """The content of a file in `new/`: a spec or scratch, as its name says.
 
-    `submitted` holds the bytes of the last document that was submitted from it:
-    an editor that moves a spec away and back does not start it again.
+    `submitted` holds the last document that was submitted from it, without white
+    space around it and with stars for passwords: an editor that moves a spec away and back does not start it again.
     """
 
     store: document.Draft | Scratch
@@ -124,8 +124,8 @@ class NewFolder:
         node.uid, node.gid = uid, gid
         return node
 
-    def rename(self, node: tree.Node, name: bytes, now_ns: int) -> bytes | None:
-        """Give a file another name; return the document that this submits, if any.
+    def submitted_by_rename(self, node: tree.Node, name: bytes) -> bytes | None:
+        """Return the document that giving the file another name would submit, if any.
 
         Raises:
             SpecError: the new name is a spec's and the file holds no complete document.
@@ -135,13 +135,28 @@ class NewFolder:
         content = node.content
         if not isinstance(content, Written):
             raise errors.NotAllowedError("links and errors in new/ cannot be renamed")
-        submitted = None
+        if not is_spec(name):
+            return None
+        outcome = document.Draft(content.data).flush()
+        if isinstance(outcome, document.Refuse):
+            raise outcome.error
+        if not isinstance(outcome, document.Submit) or outcome.document.strip() == content.submitted:
+            return None
+        return outcome.document
+
+    def rename(self, node: tree.Node, name: bytes, now_ns: int) -> None:
+        """Give a file another name, which makes it a spec or scratch space; call `submitted_by_rename` before."""
+        content = node.content
+        assert isinstance(content, Written)  # noqa: S101 - said by submitted_by_rename
         if is_spec(name):
-            submitted = self._become_spec(content)
+            draft = document.Draft(content.data)
+            # What it holds is submitted by the rename, if at all; not by the next close as well.
+            if isinstance(draft.flush(), document.Submit):
+                draft.settle(None)
+            content.store = draft
         else:
             content.store = Scratch(content.data)
         self._tree.move(node, self.directory, name, now_ns)
-        return submitted
 
     def link_session(self, stem: bytes, session_name: bytes, now_ns: int) -> None:
         """Make `NAME.session` lead to a session, and take `NAME.error` away."""
@@ -164,11 +179,26 @@ class NewFolder:
             error.content = Note(error.content.data, error_until_s)
         self._tree.remove(node, now_ns)
 
-    def expire(self, now_s: float, now_ns: int) -> None:
-        """Drop the errors whose specs are gone and whose time is over."""
+    def expire(self, now_s: float, now_ns: int) -> list[bytes]:
+        """Drop the errors whose specs are gone and whose time is over; return their names."""
+        gone = []
         for node in list(self.directory.entries.values()):
             if isinstance(node.content, Note) and node.content.until_s is not None and node.content.until_s <= now_s:
                 self._tree.remove(node, now_ns)
+                gone.append(node.name)
+        return gone
+
+    def restore(
+        self, name: bytes, kind: str, data: bytes, *, submitted: bytes | None, until_s: float | None, now_ns: int
+    ) -> None:
+        """Make an entry again as an earlier run left it; `kind` is `file`, `link` or `error`."""
+        if kind == "link":
+            self._replace(name, tree.Link(data), _LINK, now_ns)
+        elif kind == "error":
+            self._replace(name, Note(data, until_s), _TEXT, now_ns)
+        else:
+            store = document.Draft(data) if is_spec(name) else Scratch(data)
+            self._replace(name, Written(store, submitted), _FILE, now_ns)
 
     @staticmethod
     def _check_name(name: bytes) -> None:
@@ -176,21 +206,6 @@ class NewFolder:
             raise errors.NameTooLongError("names in new/ have at most 247 bytes")
         if name.endswith(_OUTCOME_SUFFIXES):
             raise errors.NotAllowedError("names ending in .session or .error are given by the mount")
-
-    @staticmethod
-    def _become_spec(content: Written) -> bytes | None:
-        data = content.data
-        draft = document.Draft(data)
-        outcome = draft.flush()
-        if isinstance(outcome, document.Refuse):
-            raise outcome.error
-        content.store = draft
-        if not isinstance(outcome, document.Submit):
-            return None
-        if content.submitted == outcome.document:
-            draft.settle(None)
-            return None
-        return outcome.document
 
     def _replace(self, name: bytes, content: tree.Content, mode: int, now_ns: int) -> None:
         self._discard(name, now_ns)

@@ -172,6 +172,7 @@ class Facts:
 
     own: bool = False
     label: str = ""  # NAME of the spec that started it
+    sent: export_pb2.Options | None = None  # what this mount asked for, without secrets
     started_s: float | None = None
     finished_s: float | None = None  # when it was first seen finished
     touched_s: float | None = None  # our last GetSessionState or DownloadFile

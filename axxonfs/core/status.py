@@ -44,18 +44,18 @@ def document(session: sessions.Session, facts: sessions.Facts, context: Context)
         "requested": _interval(session.requested),
         "delivered": _interval(session.delivered),
         "progress": None if session.progress is None else round(session.progress, 3),
-        "last_frame": _instant(session.last_frame),
+        "last_frame": instant(session.last_frame),
         "estimated_end": _estimated_end(session, facts, context.now_s),
         "files": [_file(file, facts, context) for file in session.files],
         "own": facts.own,
         "label": facts.label or None,
-        "started": _epoch(facts.started_s),
-        "finished": _epoch(facts.finished_s),
+        "started": epoch(facts.started_s),
+        "finished": epoch(facts.finished_s),
         "kept": bool(kept),
         "kept_because": kept or None,
-        "kept_until": _epoch(facts.keep_until_s),
+        "kept_until": epoch(facts.keep_until_s),
         "expires": _expiry(session, facts, context.timers),
-        "stale_since": _epoch(context.stale_since_s),
+        "stale_since": epoch(context.stale_since_s),
         "last_error": facts.last_error or None,
     }
 
@@ -84,23 +84,25 @@ def _estimated_end(session: sessions.Session, facts: sessions.Facts, now_s: floa
         return None
     # To whole ten seconds: an estimate that moves with every look would make every look a change.
     estimate_s = facts.started_s + (now_s - facts.started_s) / progress
-    return _epoch(math.ceil(estimate_s / 10) * 10)
+    return epoch(math.ceil(estimate_s / 10) * 10)
 
 
 def _expiry(session: sessions.Session, facts: sessions.Facts, timers: Timers) -> dict[str, str | None] | None:
     estimate = sessions.expiry(session, facts, timers)
-    return estimate and {"at": _epoch(estimate.at_s), "basis": estimate.basis}
+    return None if estimate is None else {"at": epoch(estimate.at_s), "basis": estimate.basis}
 
 
 def _interval(ends: tuple[dt.datetime | None, dt.datetime | None]) -> dict[str, str | None]:
-    return {"from": _instant(ends[0]), "to": _instant(ends[1])}
+    return {"from": instant(ends[0]), "to": instant(ends[1])}
 
 
-def _instant(instant: dt.datetime | None) -> str | None:
-    return instant and instants.format_rfc3339(instant)
+def instant(value: dt.datetime | None) -> str | None:
+    """Return an aware instant as RFC 3339 in UTC; None for none."""
+    return None if value is None else instants.format_rfc3339(value)
 
 
-def _epoch(time_s: float | None) -> str | None:
+def epoch(time_s: float | None) -> str | None:
+    """Return a time in seconds since the epoch as RFC 3339 in UTC; None for none and for never."""
     if time_s is None or math.isinf(time_s):
         return None
-    return _instant(dt.datetime.fromtimestamp(round(time_s, 3), dt.UTC))
+    return instant(dt.datetime.fromtimestamp(round(time_s, 3), dt.UTC))

@@ -25,7 +25,7 @@ _DIRECTORY = stat.S_IFDIR | 0o755
 _TEXT = stat.S_IFREG | 0o444
 _CONTROL = stat.S_IFREG | 0o644
 # One listing may be made just before a session started, or lose a page to a change.
-_LISTINGS_BEFORE_DROPPED = 2
+LISTINGS_BEFORE_DROPPED = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ class View:
         self.cameras: tuple[Camera, ...] = ()
         self.entries: dict[str, Entry] = {}
         self.stale_since_s: float | None = None
+        self.known: dict[str, Facts] = {}  # facts of sessions that were not listed yet
         self._now_s = now_s
         self._labels: dict[str, str] = {}
         self._destroyed: dict[str, int] = {}
@@ -161,15 +162,31 @@ class View:
             self.tree.add(folder, b"camera.json", text, mode=_TEXT, now_ns=_ns(now_s))
         return notices
 
-    def add_started(self, session_id: str, info: SessionInfo, facts: Facts, now_s: float) -> list[Notice]:
-        """Show a session that this mount has just started, or knows from its journal."""
+    def add_started(self, info: SessionInfo, facts: Facts, now_s: float) -> list[Notice]:
+        """Show a session that this mount has just started."""
         self._now_s = now_s
-        self._destroyed.pop(session_id, None)
-        notices = self._take(info)
-        facts.finished_s = facts.finished_s or self.entries[session_id].facts.finished_s
-        facts.listed = self.entries[session_id].facts.listed
-        self.entries[session_id].facts = facts
-        return notices + self._refresh(self.entries[session_id])
+        self._destroyed.pop(info.session.id, None)
+        known = self.entries.get(info.session.id)
+        if known is None:
+            self.known[info.session.id] = facts
+            return self._take(info)
+        facts.finished_s, facts.listed = known.facts.finished_s, known.facts.listed
+        known.facts = facts
+        return self._refresh(known)
+
+    def bury(self, now_s: float) -> list[Notice]:
+        """Show the sessions of an earlier run that no listing had as removed, where results were left unread."""
+        self._now_s = now_s
+        lost = [(session_id, facts) for session_id, facts in self.known.items() if not facts.released]
+        notices: list[Notice] = []
+        for session_id, facts in lost:
+            facts.listed = True
+            facts.last_error = facts.last_error or "gone before it was read whole: the server does not list it any more"
+            facts.finished_s = facts.finished_s or now_s
+            session = export_service_pb2.Session(id=session_id, options=facts.sent)
+            state = export_service_pb2.State(state=export_service_pb2.S_REMOVED)
+            notices += self._take(SessionInfo(session=session, state=state))
+        return notices
 
     def destroyed(self, session_id: str, now_s: float) -> list[Notice]:
         """Take a session away for good; listings that still hold it are not believed."""
@@ -210,6 +227,23 @@ class View:
         node.content.entry.facts.hidden.add(node.content.file.path)
         self.tree.remove(node, _ns(now_s))
 
+    def take_away(self, entry: Entry, now_s: float) -> None:
+        """Take a session that is being destroyed out of the tree; listings do not bring it back."""
+        self._now_s = now_s
+        self._destroyed[entry.session.id] = 0
+        self.entries.pop(entry.session.id, None)
+        self.tree.remove(entry.node, _ns(now_s))
+
+    def put_back(self, entry: Entry, why: str, now_s: float) -> None:
+        """Show a session and all its results again that the server did not destroy."""
+        self._now_s = now_s
+        self._destroyed.pop(entry.session.id, None)
+        entry.facts.going = False
+        entry.facts.last_error = why
+        entry.facts.hidden.clear()
+        self.known[entry.session.id] = entry.facts
+        self._take(entry.info)
+
     def visible_results(self, entry: Entry) -> list[tree.Node]:
         """Return the nodes of the results that the session's directory shows."""
         entries = self.tree.entries(entry.node).values()
@@ -225,6 +259,23 @@ class View:
     def labels(self, session: Session) -> tuple[str, ...]:
         """Return the labels (`id.name`) of a session's cameras; a part of the access point for unknown ones."""
         return tuple(self._labels.get(origin) or _fallback_label(origin) for origin in session.origins)
+
+    def xattrs(self, entry: Entry, file: sessions.ResultFile | None) -> dict[bytes, bytes]:
+        """Return the extended attributes of a session's directory, or of one of its results."""
+        session = entry.session
+        estimate = sessions.expiry(session, entry.facts, self.settings.timers)
+        values: dict[str, str | None] = {
+            "axxonfs.session_id": session.id,
+            "axxonfs.state": session.state.value,
+            "axxonfs.expires_at": status.epoch(round(estimate.at_s)) if estimate else None,
+        }
+        start, end = (file.start, file.end) if file else session.delivered
+        values["axxonfs.min_timestamp"] = status.instant(start)
+        values["axxonfs.max_timestamp"] = status.instant(end)
+        if file is not None:
+            values["axxonfs.path"] = file.path
+            values["mime_type"] = file.mime_type
+        return {f"user.{name}".encode(): text.encode("utf-8", "replace") for name, text in values.items() if text}
 
     # -- inside ----------------------------------------------------------------
 
@@ -243,7 +294,7 @@ class View:
         return notices + self._refresh(entry)
 
     def _add(self, info: SessionInfo) -> None:
-        entry = Entry(info, sessions.session_of(info), Facts())
+        entry = Entry(info, sessions.session_of(info), self.known.pop(info.session.id, None) or Facts())
         self._note_finish(entry)
         start = entry.session.requested[0]
         name = names.session_name(
@@ -282,9 +333,9 @@ class View:
         if not entry.node.populated:
             return []
         wanted = {
-            name.encode(): file
+            entry.names[file.path].encode(): file
             for file in entry.session.files
-            if (name := entry.names.get(file.path)) and not file.obstacle and file.path not in entry.facts.hidden
+            if not file.obstacle and file.path not in entry.facts.hidden
         }
         shown = {node.name: node for node in entry.node.entries.values() if isinstance(node.content, Result)}
         stale = [node for name, node in shown.items() if _file_of(node) != wanted.get(name)]
@@ -335,7 +386,7 @@ class View:
             # A session that was just started: a listing may lag behind the start.
             return []
         facts.missing += 1
-        if facts.missing < _LISTINGS_BEFORE_DROPPED:
+        if facts.missing < LISTINGS_BEFORE_DROPPED:
             return []
         return self._end(entry, "the server does not list it any more")
 
@@ -358,7 +409,7 @@ class View:
         for session_id in list(self._destroyed):
             absent = 0 if session_id in seen else self._destroyed[session_id] + 1
             self._destroyed[session_id] = absent
-            if absent >= _LISTINGS_BEFORE_DROPPED:
+            if absent >= LISTINGS_BEFORE_DROPPED:
                 del self._destroyed[session_id]
 
     def _remove(self, entry: Entry) -> Notice:

@@ -34,6 +34,7 @@ class Counters:
     streams_open: int = 0
     retries: int = 0
     failures: int = 0
+    unexpected: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Pool:
         cache_bytes: int,
         chunk_size_bytes: int,
         max_streams: int,
+        rate_limit_bytes: int = 0,
         limits: readahead.Limits | None = None,
     ) -> None:
         self.client = client
@@ -75,19 +77,35 @@ class Pool:
         self.slots = trio.CapacityLimiter(max_streams)
         self.limits = limits or readahead.Limits()
         self.counters = Counters()
+        self._rate_limit_bytes = rate_limit_bytes
+        self._next_fetch_s = 0.0
         self.relative_index: bool | None = None  # how this server counts chunks, once seen
-        self.readers: list[ResultReader] = []
+        self._readers: dict[ResultReader, None] = {}
+        self._next_file = 0
 
     def add(self, reader: "ResultReader") -> int:
         """Take a result in; return the number of its chunks in the cache."""
-        self.readers.append(reader)
-        return len(self.readers)
+        self._readers[reader] = None
+        self._next_file += 1
+        return self._next_file
+
+    def remove(self, reader: "ResultReader", file: int) -> None:
+        """Let a result and its chunks go."""
+        self._readers.pop(reader, None)
+        self.cache.drop_file(file)
+
+    async def pace(self, fetched_bytes: int) -> None:
+        """Wait as long as the rate limit asks for after `fetched_bytes`."""
+        if self._rate_limit_bytes:
+            now_s = trio.current_time()
+            self._next_fetch_s = max(self._next_fetch_s, now_s) + fetched_bytes / self._rate_limit_bytes
+            await trio.sleep(self._next_fetch_s - now_s)
 
     def make_room(self) -> None:
         """Stop the stream that was unused for longest, where all are taken and one is unused."""
         if self.slots.available_tokens > 0:
             return
-        unused = [(used_s, stream, reader) for reader in self.readers for used_s, stream in reader.unused()]
+        unused = [(used_s, stream, reader) for reader in self._readers for used_s, stream in reader.unused()]
         if unused:
             _, stream, reader = min(unused, key=lambda row: row[0])
             reader.stop_stream(stream)
@@ -106,6 +124,7 @@ class ResultReader:
         self._resume: dict[int, trio.Event] = {}
         self._scopes: dict[int, trio.CancelScope] = {}
         self._seen = bytearray()
+        self._closed: errors.AxxonfsError | None = None
 
     @property
     def read_whole(self) -> bool:
@@ -135,9 +154,13 @@ class ResultReader:
             else:
                 return self._reply(wanted, got, offset, size)
 
-    def stop(self) -> None:
-        """Cancel all streams; the cache stays."""
+    def close(self) -> None:
+        """Cancel all streams, let the cached chunks go, and fail the reads that wait."""
+        self._closed = errors.ServerAwayError("the mount ends")
         self._apply(self._policy.stop_all())
+        self._pool.remove(self, self._file)
+        for wait in self._waits:
+            wait.wake.set()
 
     def stop_idle(self) -> None:
         """Cancel the streams that nobody used for a while."""
@@ -223,7 +246,8 @@ class ResultReader:
         error, wait.error, wait.wake = wait.error, None, trio.Event()
         if not wait.missing:
             return
-        if error is not None and not _worth_another_try(error):
+        error = self._closed or error
+        if error is not None and (self._closed or not _worth_another_try(error)):
             raise error
         if scope.cancelled_caught or trio.current_time() >= deadline_s:
             raise error or errors.DeadlineError("the bytes did not arrive before the deadline of the read")
@@ -271,6 +295,11 @@ class ResultReader:
         except errors.AxxonfsError as error:
             log.debug("stream broke session=%s error=%r", self._source.session_id, error)
             broken = error
+        except Exception as error:
+            # As in the handlers: a mistake of ours costs a read, not the mount.
+            log.exception("stream failed unexpectedly session=%s", self._source.session_id)
+            self._pool.counters.unexpected += 1
+            broken = errors.WrongBytesError(f"unexpected: {error!r}")
         finally:
             del self._scopes[stream], self._resume[stream]
             self._policy.on_end(stream)
@@ -278,28 +307,28 @@ class ResultReader:
 
     async def _download(self, stream: int, index: int) -> None:
         counters = self._pool.counters
+        download = self._open(index)
         counters.streams_opened += 1
         counters.streams_open += 1
-        download = self._open(index)
         try:
             while batch := await download.receive():
+                await self._pool.pace(sum(len(data) for _, data in batch))
                 for place, data in batch:
                     counters.fetched_bytes += len(data)
-                    self._policy.on_chunk(stream, place)
                     self._deliver(place, data)
+                    self._apply(self._policy.on_chunk(stream, place))
                 await self._room(stream)
         finally:
             counters.streams_open -= 1
             self._pool.relative_index = download.relative
-            download.cancel()
             with trio.CancelScope(shield=True):
                 await download.aclose()
 
     def _open(self, index: int) -> DownloadStream:
         return DownloadStream(
             self._pool.client,
-            session_id=self._source.session_id,
-            path=self._source.path,
+            self._source.session_id,
+            self._source.path,
             chunk_size_bytes=self._chunk_size_bytes,
             start_index=index,
             file_size_bytes=self._source.size_bytes,

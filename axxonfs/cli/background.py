@@ -1,0 +1,94 @@
+"""Going into the background: the parent waits on a pipe until the mount answers or has failed.
+
+Forks before gRPC or trio exist in the process (measured: make channels after the
+fork). One fork and a session of its own are enough: the parent ends at once.
+"""
+
+import logging
+import os
+import socket
+import sys
+import syslog
+import traceback
+from collections.abc import Callable
+
+from axxonfs.cli import exits
+from axxonfs.core import errors
+
+_READY = b"ready"
+
+
+def run(serve: Callable[[Callable[[], None]], None]) -> int:
+    """Run `serve` in a child; return 0 once it has called what it is given, else the status of its failure."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.close(reader)
+        _child(serve, writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        answer = pipe.read()
+    if answer == _READY:
+        return exits.OK
+    status, _, text = answer.partition(b" ")
+    print(text.decode("utf-8", "replace") or "axxonfs: the mount ended before it answered", file=sys.stderr)
+    return int(status or exits.FAILED)
+
+
+def _child(serve: Callable[[Callable[[], None]], None], writer: int) -> None:
+    os.setsid()
+    status = exits.OK
+
+    def ready() -> None:
+        os.write(writer, _READY)
+        os.close(writer)
+        _detach()
+
+    try:
+        serve(ready)
+    except errors.AxxonfsError as error:
+        status = exits.status_of(error)
+        _report(writer, status, f"axxonfs: {error}")
+    except BaseException:  # noqa: BLE001 - the last chance to say anything: the process ends here
+        status = exits.FAILED
+        _report(writer, status, traceback.format_exc())
+    finally:
+        logging.shutdown()
+        os._exit(status)
+
+
+def _report(writer: int, status: int, text: str) -> None:
+    try:
+        os.write(writer, f"{status} {text}".encode("utf-8", "replace"))
+    except OSError:
+        # The mount had answered: nobody waits any more, the log is all there is.
+        logging.getLogger(__name__).critical("%s", text)
+
+
+class _SyslogHandler(logging.Handler):
+    """Log lines for syslog, which is where a daemon's go."""
+
+    _LEVELS = ((logging.ERROR, syslog.LOG_ERR), (logging.WARNING, syslog.LOG_WARNING), (logging.INFO, syslog.LOG_INFO))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = next((level for least, level in self._LEVELS if record.levelno >= least), syslog.LOG_DEBUG)
+        syslog.syslog(level, f"{record.name} {self.format(record)}")
+
+
+def _detach() -> None:
+    """Let go of the terminal."""
+    syslog.openlog("axxonfs", syslog.LOG_PID, syslog.LOG_DAEMON)
+    logging.basicConfig(level=logging.getLogger().level, handlers=[_SyslogHandler()], force=True)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+
+
+def tell_systemd() -> None:
+    """Tell systemd that the mount answers, where it asked to be told (`Type=notify`)."""
+    address = os.environ.pop("NOTIFY_SOCKET", None)
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        sender.sendto(b"READY=1\nSTATUS=mounted", address)

@@ -1,0 +1,80 @@
+"""`axxonfs`: finds the command, and says in one line what went wrong.
+
+The only place where a domain error becomes an exit status. Only the module of
+the command that was asked for is imported: `axxonfs umount` must not load gRPC,
+and `axxonfs simulate` needs an extra of the package.
+"""
+
+import argparse
+import importlib
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from axxonfs.cli import exits
+from axxonfs.core import errors
+
+COMMANDS = {
+    "mount": "mount a server",
+    "umount": "end a mount",
+    "trust": "show the server's certificate and pin it",
+    "simulate": "an Axxon One export server to try things against",
+    "demo": "a simulator, a mount of it, and a first export",
+}
+_EXTRA = "this command needs more packages: pip install 'axxonfs[simulator]'"
+
+
+class _Command(Protocol):
+    """What the module of a command has; `add_parser` makes its parser set `run`."""
+
+    def add_parser(self, subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+        """Add the command to the parser of `axxonfs`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = _parser(words).parse_args(words)
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except errors.AxxonfsError as error:
+        print(f"axxonfs: {error}", file=sys.stderr)
+        return exits.status_of(error)
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; the interpreter must not complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.FAILED
+    return status
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="axxonfs", description="Mount the export sessions of an Axxon One server as a file system."
+    )
+    parser.add_argument("--version", action="version", version=importlib.metadata.version("axxonfs"))
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, text in COMMANDS.items():
+        if name == chosen:
+            _load(name).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=text)
+    return parser
+
+
+def _load(name: str) -> _Command:
+    try:
+        return cast("_Command", importlib.import_module(f"axxonfs.cli.{name}"))
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("axxonfs"):
+            raise
+        raise errors.ConfigurationError(f"{_EXTRA} ({error})") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""The snapshot of all sessions: polls, keeps alive, and tells the kernel what changed.
+
+The only task that lists sessions. It hands listings to `core.view`, carries out
+what the clocks of `core.sessions` ask for, and passes the notices on. All calls
+block in threads of their own limiter, so that a copy never starves them. Belongs
+to the event loop.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import trio
+
+from axxonfs.core import cameras, errors, sessions
+from axxonfs.core.view import LISTINGS_BEFORE_DROPPED, Entry, Notice, SessionInfo, View
+from axxonfs.fs.journal import Journal
+from axxonfs.remote.exports import ExportClient
+from axxonfs.wire import export_service_pb2
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CONTROL_TIMEOUT_S = 10.0
+CAMERAS_EVERY_S = 300.0
+# While the server is away the mount looks this often, so that it is back soon after the server.
+POLL_AWAY_S = 5.0
+MAX_CONTROL_CALLS = 8
+
+Notify = Callable[[Sequence[Notice]], None]
+Listener = Callable[[Sequence[SessionInfo]], None]
+
+
+class Catalog:
+    """Keeps the view in step with the server."""
+
+    def __init__(self, client: ExportClient, view: View, journal: Journal, notify: Notify) -> None:
+        self.client = client
+        self.view = view
+        self.watchers = 0  # open handles that follow a text
+        self.listeners: list[Listener] = []
+        self.last_listing_s: float | None = None
+        self._journal = journal
+        self._notify = notify
+        self._timers = view.settings.timers
+        self._limiter = trio.CapacityLimiter(MAX_CONTROL_CALLS)
+        self._journal_limiter = trio.CapacityLimiter(1)
+        self._poke = trio.Event()
+        self._listings = 0
+        self._cameras_s = 0.0
+        view.known = journal.sessions()
+
+    # -- calls --------------------------------------------------------------------
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run a blocking call of the client in a thread; cancellation leaves the thread to its deadline."""
+        return await trio.to_thread.run_sync(function, limiter=self._limiter, abandon_on_cancel=True)
+
+    async def write_journal(self, function: Callable[[], T]) -> T:
+        """Run a write to the journal in a thread, in the order of the calls."""
+        return await trio.to_thread.run_sync(function, limiter=self._journal_limiter)
+
+    # -- looking ------------------------------------------------------------------
+
+    async def refresh(self) -> None:
+        """Make one complete listing and take it over.
+
+        Raises:
+            AxxonfsError: the listing could not be completed; nothing changed.
+        """
+        listing = await self.call(lambda: self.client.list_sessions(timeout_s=CONTROL_TIMEOUT_S))
+        now_s = time.time()
+        self.last_listing_s = now_s
+        self._listings += 1
+        before = set(self.view.entries)
+        notices = self.view.apply_listing(listing, now_s)
+        notices += self.view.set_stale(None, now_s)
+        for listener in self.listeners:
+            listener(listing)
+        if self._listings == LISTINGS_BEFORE_DROPPED:
+            notices += self.view.bury(now_s)
+        self._notify(notices)
+        for session_id in before - self.view.entries.keys():
+            await self.write_journal(lambda session_id=session_id: self._journal.drop(session_id))  # type: ignore[misc]
+
+    async def refresh_cameras(self) -> None:
+        """List the cameras that can be exported."""
+        listed = await self.call(lambda: self.client.list_cameras(timeout_s=CONTROL_TIMEOUT_S))
+        self._cameras_s = time.time()
+        self._notify(self.view.apply_cameras(cameras.cameras_of(listed), self._cameras_s))
+
+    def poke(self) -> None:
+        """Look at once instead of at the next turn."""
+        self._poke.set()
+
+    async def run(self) -> None:
+        """Poll for ever."""
+        while True:
+            with trio.move_on_after(self._pause_s()):
+                await self._poke.wait()
+            self._poke = trio.Event()
+            try:
+                await self.refresh()
+                if time.time() - self._cameras_s > CAMERAS_EVERY_S:
+                    await self.refresh_cameras()
+            except errors.AxxonfsError as error:
+                self._note_failure(error)
+
+    def _pause_s(self) -> float:
+        if self.view.stale_since_s is not None:
+            return min(POLL_AWAY_S, self._timers.poll_idle_s)
+        return self._timers.poll_active_s if self._is_active() else self._timers.poll_idle_s
+
+    def _is_active(self) -> bool:
+        return self.watchers > 0 or any(
+            entry.facts.own and entry.session.state in {sessions.State.RUNNING, sessions.State.UNKNOWN}
+            for entry in self.view.entries.values()
+        )
+
+    def _note_failure(self, error: errors.AxxonfsError) -> None:
+        if self.view.stale_since_s is None:
+            log.warning("server away, showing the last picture error=%s", error)
+            self._notify(self.view.set_stale(self.last_listing_s or time.time(), time.time()))
+
+    # -- keeping alive ------------------------------------------------------------
+
+    async def keep_alive(self) -> None:
+        """Ask for the state of whatever has to be kept alive, for ever."""
+        while True:
+            for entry in self._due():
+                await self.touch(entry)
+            # Twice in the shortest cadence, so that none is late by more than half of it.
+            await trio.sleep(min(self._timers.keep_live_clip_s / 2, 1.0))
+
+    def _due(self) -> list[Entry]:
+        now_s = time.time()
+        return [
+            entry
+            for entry in self.view.entries.values()
+            if sessions.keep_alive_due(entry.session, entry.facts, self._timers, now_s)
+        ]
+
+    async def touch(self, entry: Entry) -> None:
+        """Ask for a session's state, which starts the server's timer anew."""
+        session_id = entry.session.id
+        try:
+            state = await self.call(lambda: self.client.session_state(session_id, timeout_s=CONTROL_TIMEOUT_S))
+        except errors.SessionGoneError as error:
+            self.gone(session_id, str(error))
+        except errors.AxxonfsError as error:
+            log.warning("keep-alive failed session=%s error=%s", session_id, error)
+        else:
+            self.took(entry, state)
+
+    def took(self, entry: Entry, state: export_service_pb2.State) -> None:
+        """Take over a state that the server has just answered with."""
+        now_s = time.time()
+        entry.facts.touched_s = now_s
+        notices = self.view.apply_state(entry.session.id, state, now_s)
+        self._notify(notices + self.view.refresh(entry, now_s))
+
+    def gone(self, session_id: str, why: str) -> None:
+        """Take over that the server has a session no more."""
+        log.info("session gone session=%s", session_id)
+        self._notify(self.view.gone(session_id, time.time(), why))
+
+    def changed(self, entry: Entry) -> None:
+        """Show that the facts of a session changed."""
+        self._notify(self.view.refresh(entry, time.time()))
+
+    async def save(self, entry: Entry) -> None:
+        """Write the facts of a session of this mount into the journal."""
+        if entry.facts.own and entry.facts.sent is not None:
+            session_id, options, facts = entry.session.id, entry.facts.sent, entry.facts
+            await self.write_journal(lambda: self._journal.save(session_id, options, facts))
+
+    # -- control ------------------------------------------------------------------
+
+    async def stop(self, entry: Entry) -> None:
+        """Finish an export now; what there is of it is kept."""
+        state = await self.call(lambda: self.client.stop_session(entry.session.id, timeout_s=CONTROL_TIMEOUT_S))
+        log.info("session stopped session=%s", entry.session.id)
+        self.took(entry, state)
+        self.poke()
+
+    async def destroy(self, entry: Entry) -> None:
+        """Remove an export and its results, here and at the server."""
+        session_id = entry.session.id
+        await self.call(lambda: self.client.destroy_session(session_id, timeout_s=CONTROL_TIMEOUT_S))
+        log.info("session destroyed session=%s", session_id)
+        self._notify(self.view.destroyed(session_id, time.time()))
+        await self.write_journal(lambda: self._journal.drop(session_id))
+
+    def adopt(self, info: SessionInfo, facts: sessions.Facts) -> Entry:
+        """Show a session that this mount started."""
+        self._notify(self.view.add_started(info, facts, time.time()))
+        self.poke()
+        return self.view.entries[info.session.id]

@@ -1,0 +1,333 @@
+"""Open files: results, texts, files of `new/`, `control`.
+
+Each kind of content has a handle that knows what read, write, flush, poll and
+release mean for it. Errors are domain errors; the errno is given further out.
+Belongs to the event loop; only `read` of a result and `write` to a spec or to
+`control` wait for the server.
+"""
+
+import logging
+import math
+import select
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import trio
+
+from axxonfs.core import document, errors, folder, instants, sessions, spec, tree, view
+from axxonfs.fs.catalog import Catalog
+from axxonfs.fs.reader import ResultReader
+from axxonfs.fs.starter import Starter
+
+log = logging.getLogger(__name__)
+
+_ALWAYS = select.POLLIN | select.POLLOUT  # withholding these hangs programs (measured)
+_CHANGED = select.POLLPRI | select.POLLERR
+MAX_HANDLES = 65_536
+
+# Wakes whoever polls; the kernel's handle for it, kept opaque here.
+PollHandle = Any
+
+
+class Handle(Protocol):
+    """An open file."""
+
+    direct_io: bool
+
+    async def read(self, offset: int, size: int) -> bytes | memoryview:
+        """Return bytes; fewer than `size` only at the end."""
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """Take bytes; return how many."""
+
+    async def flush(self) -> None:
+        """Take note of a close of one of the descriptors."""
+
+    async def release(self) -> None:
+        """Take note of the close of the last descriptor."""
+
+    def poll(self, poll_handle: PollHandle | None) -> int:
+        """Return the ready events; keep `poll_handle` to wake the caller when they change."""
+
+
+class Plain:
+    """What most handles do: nothing can be written, poll says ready."""
+
+    direct_io = True
+
+    async def read(self, offset: int, size: int) -> bytes | memoryview:
+        """Return nothing."""
+        del offset, size
+        return b""
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """Refuse."""
+        del offset, data
+        raise errors.NotAllowedError("this file cannot be written")
+
+    async def flush(self) -> None:
+        """Do nothing."""
+
+    async def release(self) -> None:
+        """Do nothing."""
+
+    def poll(self, poll_handle: PollHandle | None) -> int:
+        """Say ready."""
+        del poll_handle
+        return _ALWAYS
+
+
+class NoteHandle(Plain):
+    """An open `NAME.error`: the text as it was when it was opened."""
+
+    def __init__(self, note: folder.Note) -> None:
+        self._data = note.data
+
+    async def read(self, offset: int, size: int) -> bytes | memoryview:
+        """Return a piece of the text."""
+        return self._data[offset : offset + size]
+
+
+class TextHandle(Plain):
+    """An open text: a snapshot, taken at open and again at every read at offset 0, as in sysfs."""
+
+    def __init__(self, text: tree.Text, pollers: "Pollers", catalog: Catalog, ino: int) -> None:
+        self._text = text
+        self._snapshot = text.data
+        self._pollers = pollers
+        self._catalog = catalog
+        self._ino = ino
+        self._watching = False
+
+    async def read(self, offset: int, size: int) -> bytes | memoryview:
+        """Return a piece of the snapshot."""
+        if offset == 0:
+            self._snapshot = self._text.data
+        return self._snapshot[offset : offset + size]
+
+    def poll(self, poll_handle: PollHandle | None) -> int:
+        """Say ready, and changed where the text differs from the snapshot."""
+        if not self._watching:
+            # Somebody follows: the mount looks more often from now on.
+            self._watching = True
+            self._catalog.watchers += 1
+            self._catalog.poke()
+        if poll_handle is not None:
+            self._pollers.add(self._ino, poll_handle)
+        return _ALWAYS | (_CHANGED if self._text.data != self._snapshot else 0)
+
+    async def release(self) -> None:
+        """Stop following."""
+        self._catalog.watchers -= self._watching
+
+
+class Pollers:
+    """Who waits for a change of which text."""
+
+    def __init__(self, wake: Callable[[PollHandle], None]) -> None:
+        self._wake = wake
+        self._handles: dict[int, list[PollHandle]] = {}
+
+    def add(self, ino: int, poll_handle: PollHandle) -> None:
+        """Keep a handle until the text of `ino` changes."""
+        self._handles.setdefault(ino, []).append(poll_handle)
+
+    def changed(self, ino: int) -> None:
+        """Wake all who wait for a change of `ino`."""
+        for poll_handle in self._handles.pop(ino, []):
+            self._wake(poll_handle)
+
+
+class ResultHandle(Plain):
+    """An open result; its bytes stay in the kernel's page cache across opens."""
+
+    direct_io = False
+
+    def __init__(self, content: view.Result, reader: ResultReader, catalog: Catalog, read_timeout_s: float) -> None:
+        self._content = content
+        self._entry = content.entry
+        self._reader = reader
+        self._catalog = catalog
+        self._read_timeout_s = read_timeout_s
+        self._entry.facts.open_results += 1
+        catalog.changed(self._entry)
+
+    async def read(self, offset: int, size: int) -> bytes | memoryview:
+        """Return bytes from the cache or from the server, within the read timeout."""
+        try:
+            return await self._reader.read(offset, size, trio.current_time() + self._read_timeout_s)
+        except errors.SessionGoneError as error:
+            self._catalog.gone(self._entry.session.id, str(error))
+            raise
+
+    async def release(self) -> None:
+        """Note whether the result was read whole; own sessions are let go when all of them were."""
+        facts, session = self._entry.facts, self._entry.session
+        facts.open_results -= 1
+        if self._reader.read_whole and self._content.file.path not in facts.read_whole:
+            facts.read_whole.add(self._content.file.path)
+            log.info("result read whole session=%s bytes=%d", session.id, self._content.size)
+            facts.released = facts.released or (facts.keep_until_s is None and not sessions.unread(session, facts))
+            await self._catalog.save(self._entry)
+        self._catalog.changed(self._entry)
+
+
+class SpecHandle(Plain):
+    """An open file in `new/`: a spec that may start an export, or scratch space."""
+
+    def __init__(self, node: tree.Node, starter: Starter, save: Callable[[bytes], None]) -> None:
+        self._node = node
+        self._starter = starter
+        self._save = save
+        self._dirty = False
+
+    async def read(self, offset: int, size: int) -> bytes | memoryview:
+        """Return what was written so far."""
+        return _written(self._node).data[offset : offset + size]
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """Take bytes; the write that completes a document starts the export and waits for the answer."""
+        content = _written(self._node)
+        self._touch()
+        if isinstance(content.store, folder.Scratch):
+            content.store.write(offset, data)
+        else:
+            await self._settle(content, content.store.write(offset, data))
+        return len(data)
+
+    async def truncate(self, size: int) -> None:
+        """Cut or extend the file."""
+        content = _written(self._node)
+        self._touch()
+        if isinstance(content.store, folder.Scratch):
+            content.store.truncate(size)
+        else:
+            await self._settle(content, content.store.truncate(size))
+
+    def opened(self, *, truncate: bool) -> None:
+        """Take note of an open; with O_TRUNC the old bytes go."""
+        content = _written(self._node)
+        if isinstance(content.store, folder.Scratch):
+            if truncate:
+                content.store.truncate(0)
+        else:
+            content.store.opened(truncate=truncate)
+        if truncate:
+            self._touch()
+
+    async def flush(self) -> None:
+        """Complain of half a document; submit one that stands over old bytes."""
+        content = _written(self._node)
+        if isinstance(content.store, document.Draft):
+            await self._settle(content, content.store.flush())
+
+    async def release(self) -> None:
+        """Write the file into the journal."""
+        if self._dirty:
+            self._save(self._node.name)
+
+    def _touch(self) -> None:
+        self._dirty = True
+        self._node.mtime_ns = self._node.ctime_ns = time.time_ns()
+
+    async def _settle(self, content: folder.Written, outcome: document.Outcome) -> None:
+        match outcome:
+            case document.Refuse(error):
+                self._note(error)
+                raise error
+            case document.Submit(data):
+                await self._submit(content, data)
+            case _:
+                pass
+
+    async def _submit(self, content: folder.Written, data: bytes) -> None:
+        draft = content.store
+        assert isinstance(draft, document.Draft)  # noqa: S101 - only a draft submits
+        label = folder.stem_of(self._node.name).decode(errors="surrogateescape")
+        hide_secrets(self._node)
+        try:
+            await self._starter.submit(label, data)
+        except errors.AxxonfsError as error:
+            draft.settle(error)
+            raise
+        draft.settle(None)
+
+    def _note(self, error: errors.AxxonfsError) -> None:
+        if folder.is_spec(self._node.name) and self._node.parent is not None:
+            self._starter.note_error(folder.stem_of(self._node.name).decode(errors="surrogateescape"), error)
+
+
+class ControlHandle(Plain):
+    """An open `control`: reading lists the verbs, writing one carries it out and reports."""
+
+    def __init__(self, control: view.Control, catalog: Catalog) -> None:
+        self._entry = control.entry
+        self._text = control.text
+        self._catalog = catalog
+
+    async def read(self, offset: int, size: int) -> bytes | memoryview:
+        """Return the verbs that are valid now."""
+        return self._text.data[offset : offset + size]
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """Carry out a verb.
+
+        Raises:
+            InvalidError: it is none, or not valid now.
+        """
+        del offset
+        words = data.decode("utf-8", "replace").split()
+        match words:
+            case []:
+                pass
+            case ["stop"]:
+                await self._stop()
+            case ["destroy"]:
+                await self._catalog.destroy(self._entry)
+            case ["keep"] | ["keep", _]:
+                await self._keep(words[1:])
+            case ["release"]:
+                self._entry.facts.keep_until_s = None
+                self._entry.facts.released = True
+                await self._remember()
+            case _:
+                raise errors.InvalidError("control takes one of: stop, destroy, keep, keep 24h, release")
+        return len(data)
+
+    async def _stop(self) -> None:
+        if self._entry.session.state in sessions.FINISHED:
+            raise errors.InvalidError("the export is finished already")
+        await self._catalog.stop(self._entry)
+
+    async def _keep(self, words: list[str]) -> None:
+        length_s = math.inf
+        if words:
+            try:
+                length_s = instants.parse_duration(words[0]).total_seconds()
+            except ValueError as error:
+                raise errors.InvalidError(f"keep takes a time such as 24h: {error}") from error
+        self._entry.facts.keep_until_s = time.time() + length_s
+        self._entry.facts.released = False
+        await self._catalog.touch(self._entry)
+        await self._remember()
+
+    async def _remember(self) -> None:
+        self._catalog.changed(self._entry)
+        await self._catalog.save(self._entry)
+
+
+def hide_secrets(node: tree.Node) -> None:
+    """Replace the passwords in a submitted document by stars, and remember the document so."""
+    content = _written(node)
+    masked = spec.mask_secrets(content.data)
+    if isinstance(content.store, document.Draft) and masked != content.data:
+        content.store.replace_secrets(masked)
+    content.submitted = masked.strip()
+
+
+def _written(node: tree.Node) -> folder.Written:
+    content = node.content
+    if not isinstance(content, folder.Written):
+        raise errors.NotAllowedError("this file cannot be written")
+    return content

@@ -1,0 +1,268 @@
+"""The composition root: puts a mount together, starts it, ends it.
+
+The order matters: trust and login and the first listing come before anything is
+mounted, a dead mount is cleared immediately before the new one, and `ready` is
+called only once the mount answers. At a crash the mount stays and answers
+ENOTCONN: an empty directory would tell `rsync --delete` a lie.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pyfuse3
+import trio
+
+from axxonfs.core import errors, status, timers, tree
+from axxonfs.core.view import Changed, Gone, Notice, Settings, View
+from axxonfs.fs import journal as journals
+from axxonfs.fs import kernel, mountpoint
+from axxonfs.fs.catalog import Catalog
+from axxonfs.fs.handles import Pollers
+from axxonfs.fs.operations import Operations
+from axxonfs.fs.options import MountOptions
+from axxonfs.fs.reader import Pool
+from axxonfs.fs.state import MountState
+from axxonfs.remote import trust
+from axxonfs.remote.channel import Link
+from axxonfs.remote.credentials import Credentials
+from axxonfs.remote.exports import ExportClient
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 10.0
+# Handlers that may wait at once; 99, the default, would freeze metadata as well (measured).
+MAX_TASKS = 4096
+GRACE_S = 10.0
+RETRY_EVERY_S = 5.0
+RESTART_PAUSE_S = 5.0
+HOUSEKEEPING_S = 1.0  # stats.json is rebuilt at most this often
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What to mount where."""
+
+    endpoint: trust.Endpoint
+    mountpoint: Path  # absolute
+    credentials: Credentials
+    options: MountOptions
+
+    @property
+    def state_directory(self) -> Path:
+        """Where the journal of this mount is: one for each server, account and mountpoint."""
+        place = hashlib.sha256(os.fsencode(self.mountpoint)).hexdigest()[:8]
+        name = f"{self.endpoint.host}_{self.endpoint.port}_{self.credentials.user}_{place}"
+        return self.options.state_dir or journals.state_directory(name.replace("/", "_"))
+
+
+def run(plan: Plan, ready: Callable[[], None]) -> None:
+    """Mount and serve until unmounted or told to end; blocks.
+
+    Raises:
+        AxxonfsError: the mount did not come up; nothing was mounted.
+    """
+    mountpoint.check_fuse()
+    mountpoint.check(plan.mountpoint)
+    with contextlib.closing(journals.Journal(plan.state_directory)) as journal:
+        link = _connect(plan, journal)
+        try:
+            trio.run(_Live(plan, ExportClient(link), journal, ready).run)
+        finally:
+            link.close()
+
+
+def _connect(plan: Plan, journal: journals.Journal) -> Link:
+    """Find the server trustworthy and log in, as often as `retry` allows while it is away."""
+    give_up_s = time.monotonic() + plan.options.retry
+    while True:
+        try:
+            return _connect_once(plan, journal)
+        except (errors.ServerAwayError, errors.DeadlineError) as error:
+            if time.monotonic() >= give_up_s:
+                raise
+            log.info("server away, waiting error=%s", error)
+            time.sleep(min(RETRY_EVERY_S, max(0.1, give_up_s - time.monotonic())))
+
+
+def _connect_once(plan: Plan, journal: journals.Journal) -> Link:
+    options, endpoint = plan.options, plan.endpoint
+    pins = options.tls_pin or (
+        () if options.tls_ca or options.plaintext else trust.load_pins(trust.default_pin_path(), endpoint)
+    )
+    wanted = trust.TrustOptions(options.tls_ca, options.tls_name, tuple(pins), options.plaintext)
+    learnt = journal.recall("tls_name")
+    found = trust.establish(endpoint, wanted, learnt_name=learnt, timeout_s=CONNECT_TIMEOUT_S)
+    link = Link(endpoint, found, plan.credentials)
+    try:
+        link.login.metadata(CONNECT_TIMEOUT_S)
+    except errors.AxxonfsError:
+        link.close()
+        raise
+    if found is not None and not options.tls_name:
+        journal.learn("tls_name", found.name)
+    return link
+
+
+class _Live:
+    """One mount while it lives."""
+
+    def __init__(self, plan: Plan, client: ExportClient, journal: journals.Journal, ready: Callable[[], None]) -> None:
+        self._plan = plan
+        self._client = client
+        self._journal = journal
+        self._ready = ready
+        self._notifier = kernel.Notifier()
+        self._pollers = Pollers(self._notifier.tell)
+        options = plan.options
+        table = dataclasses.replace(timers.scaled(options.time_factor), keep_results_s=options.keep)
+        settings = Settings(timers=table, zone=options.timezone, read_only=options.ro)
+        self._view = View(settings, time.time())
+        self._catalog = Catalog(client, self._view, journal, self._notify)
+        self._ending = trio.Event()
+        self._mounted = False
+
+    async def run(self) -> None:
+        """Serve until the end."""
+        # Cameras first: a session's directory is named once, with the name of its camera.
+        await self._catalog.refresh_cameras()
+        await self._catalog.refresh()
+        clean = False
+        try:
+            async with trio.open_nursery() as nursery:
+                pool, state = self._assemble(nursery)
+                self._mount(state)
+                self._serve_in(nursery, pool, state)
+                await self._ending.wait()
+                clean = True
+                nursery.cancel_scope.cancel()
+        finally:
+            self._close(unmount=clean)
+
+    def _close(self, *, unmount: bool) -> None:
+        """End the mount; after a crash it stays, and answers ENOTCONN."""
+        if not self._mounted:
+            return
+        self._notifier.stop()
+        pyfuse3.close(unmount=unmount)
+        log.info("ended mountpoint=%s unmounted=%s", self._plan.mountpoint, unmount)
+
+    def _mount(self, state: MountState) -> None:
+        options = set(pyfuse3.default_options) | {
+            # No ":" in it, or df takes the mount for a remote one.
+            f"fsname=axxonfs@{self._plan.endpoint.host.replace(':', '_').replace(',', '_')}",
+            "subtype=axxonfs",
+            "nodev",
+            "nosuid",
+            "noexec",
+        }
+        options |= {word for word in ("allow_other", "ro") if getattr(self._plan.options, word)}
+        self._operations = Operations(state)
+        mountpoint.clear_dead(self._plan.mountpoint)
+        try:
+            pyfuse3.init(self._operations, str(self._plan.mountpoint), options)
+        except RuntimeError as error:
+            raise errors.MountpointError(
+                f"{self._plan.mountpoint} could not be mounted: the reason is in the line above"
+            ) from error
+        self._mounted = True
+
+    def _assemble(self, nursery: trio.Nursery) -> tuple[Pool, MountState]:
+        options = self._plan.options
+        pool = Pool(
+            self._client,
+            nursery,
+            cache_bytes=options.cache_size,
+            chunk_size_bytes=options.chunk_size,
+            max_streams=options.max_streams,
+            rate_limit_bytes=options.rate_limit,
+        )
+        return pool, MountState(options, self._catalog, pool, self._pollers, self._journal, nursery)
+
+    def _serve_in(self, nursery: trio.Nursery, pool: Pool, state: MountState) -> None:
+        stats = self._view.add_text("stats.json", lambda: status.render(self._stats(pool)))
+        self._notifier.start()
+        nursery.start_soon(self._serve)
+        nursery.start_soon(self._signals, state)
+        nursery.start_soon(self._announce)
+        for task in (
+            self._catalog.run,
+            self._catalog.keep_alive,
+            self._renew,
+            functools.partial(self._housekeeping, state, stats),
+        ):
+            nursery.start_soon(self._lasting, task)
+
+    async def _serve(self) -> None:
+        try:
+            await pyfuse3.main(max_tasks=MAX_TASKS)
+        finally:
+            self._ending.set()
+
+    async def _announce(self) -> None:
+        problems = await trio.to_thread.run_sync(kernel.raise_limits, str(self._plan.mountpoint))
+        for problem in problems:
+            log.info("kernel %s", problem)
+        log.info("mounted mountpoint=%s sessions=%d", self._plan.mountpoint, len(self._view.entries))
+        self._ready()
+
+    async def _lasting(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a task that never ends; a mistake of ours in it costs a moment, not the mount."""
+        while True:
+            try:
+                await task()
+            except Exception:
+                self._operations.unexpected += 1
+                log.exception("task failed unexpectedly")
+            await trio.sleep(RESTART_PAUSE_S)
+
+    async def _signals(self, state: MountState) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving:
+            async for number in arriving:
+                log.info("ending signal=%s", signal.Signals(number).name)
+                pyfuse3.terminate()
+                with trio.move_on_after(GRACE_S):
+                    await self._ending.wait()
+                # What is in flight now is given up with EIO, so that nobody is left blocked.
+                state.give_up()
+
+    async def _renew(self) -> None:
+        while True:
+            await trio.sleep(max(1.0, self._client.link.login.renewal_due_s))
+            try:
+                await self._catalog.call(lambda: self._client.link.login.renew(CONNECT_TIMEOUT_S))
+            except errors.AxxonfsError as error:
+                log.warning("login not renewed error=%s", error)
+
+    async def _housekeeping(self, state: MountState, stats: tree.Text) -> None:
+        while True:
+            await trio.sleep(HOUSEKEEPING_S)
+            state.expire()
+            state.drop_readers()
+            stats.refresh()
+
+    def _notify(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            match notice:
+                case Gone():
+                    self._notifier.tell(notice)
+                case Changed(ino):
+                    self._pollers.changed(ino)
+
+    def _stats(self, pool: Pool) -> dict[str, object]:
+        return {
+            "version": 1,
+            "sessions": len(self._view.entries),
+            "cameras": len(self._view.cameras),
+            "last_listing": self._catalog.last_listing_s,
+            "cache": {"used_bytes": pool.cache.used_bytes, "budget_bytes": pool.cache.budget_bytes},
+            "reads": dataclasses.asdict(pool.counters),
+            "unexpected_errors": self._operations.unexpected,
+        }
