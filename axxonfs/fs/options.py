@@ -32,7 +32,8 @@ def _octal(value: object) -> object:
 
 
 def _words(value: object) -> object:
-    return re.split(r"[\s:;]*(?=sha256:)|[\s;]+", value) if isinstance(value, str) else value
+    # The first pin itself matches where it begins, and leaves an empty word before it.
+    return [word for word in re.split(r"[\s:;]*(?=sha256:)|[\s;]+", value) if word] if isinstance(value, str) else value
 
 
 def _zone(value: object) -> object:
