@@ -52,10 +52,12 @@ _OPTIONS: _Options = (
     # In spite of its name this is how long one attempt to connect may take; default 20 s.
     ("grpc.min_reconnect_backoff_ms", 10_000),
     # Servers end connections that are pinged more often than every 5 minutes
-    # ("too_many_pings"). What is wanted is what comes with it: sent bytes that are
-    # not acknowledged within the keep-alive timeout end a half-open connection (TCP_USER_TIMEOUT).
+    # ("too_many_pings"). What is wanted is what comes with it: sent bytes that are not
+    # acknowledged within the timeout end the connection (TCP_USER_TIMEOUT; without it
+    # a half-open one lives for 15 minutes). Shorter than a call's deadline, so that the
+    # next call connects anew.
     ("grpc.keepalive_time_ms", 330_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 8_000),
     # The certificate was checked over a direct connection; the calls go the same way.
     ("grpc.enable_http_proxy", 0),
     ("grpc.primary_user_agent", "axxonfs"),

@@ -154,14 +154,14 @@ class Download:
         self._lock = threading.Lock()
         self._end: Callable[[], object] | None = None
         self._cancelled = False
-        self._begun = False
+        self.begun = False  # whether a chunk has come
 
     def __iter__(self) -> Iterator[service.FileChunk]:
         """Yield the chunks as they come; raises as `Link.ask`, ServerAwayError also after `cancel`."""
         try:
             yield from self._once(again=False)
         except errors.TokenRejectedError:
-            if self._begun:
+            if self.begun:
                 raise
             yield from self._once(again=True)
 
@@ -178,7 +178,7 @@ class Download:
             call = self._link.data.exports.DownloadFile(self._request, metadata=metadata)
             self._adopt(call.cancel)
             for chunk in call:
-                self._begun = True
+                self.begun = True
                 yield chunk
 
     def _adopt(self, end: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ Facts: section 6.5 of the wire contract.
 """
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import grpc
@@ -55,8 +56,8 @@ _WORDS_LIMIT = 500
 def translated(doing: str, hide: Iterable[str] = ()) -> Iterator[None]:
     """Turn what grpc raises inside into a domain error.
 
-    `doing` names the call for people, as in "stop the export"; the texts in
-    `hide` (tokens, passwords) are blotted out of the server's words.
+    `doing` names the call for people, as in "stop the export"; what stands
+    in `hide` (tokens, passwords) is blotted out of the server's words.
     """
     try:
         yield
@@ -73,14 +74,13 @@ def domain_error(error: grpc.RpcError, doing: str, hide: Iterable[str] = ()) -> 
     """Return the domain error for a failed call."""
     # Every RpcError that a call raises is the call, too; the stubs do not say so.
     status, words = (error.code(), error.details()) if isinstance(error, grpc.Call) else (None, str(error))
-    words = printable(words or "", hide)
-    return _kind(status, words)(_text(status, doing, words))
+    return _kind(status, words or "")(_text(status, doing, printable(words or "", hide)))
 
 
 def printable(words: str, hide: Iterable[str] = ()) -> str:
-    """Return the server's words on one line of bounded length, without the texts in `hide`."""
+    """Return the server's words on one line of bounded length, without the words in `hide`."""
     for secret in filter(None, hide):
-        words = words.replace(secret, "***")
+        words = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", words)
     line = " ".join("".join(character if character.isprintable() else " " for character in words).split())
     return line if len(line) <= _WORDS_LIMIT else f"{line[: _WORDS_LIMIT - 3]}..."
 

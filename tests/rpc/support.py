@@ -1,14 +1,22 @@
 """What several tests of the client need: a way in, and the smallest export."""
 
+import contextlib
 import datetime as dt
+from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
 from axxonfs.remote.channel import Link
 from axxonfs.remote.exports import ExportClient
 from axxonfs.remote.login import Credentials, PasswordFile
 from axxonfs.remote.trust import Endpoint, TrustOptions, establish
 from axxonfs.simulator.server import Simulator
-from axxonfs.wire import export_pb2, export_service_pb2
+from axxonfs.wire import authentication_pb2, domain_pb2, export_pb2, export_service_pb2
 
 USER = "root"
 PASSWORD = "correct horse"
@@ -51,3 +59,44 @@ def finished(simulator: Simulator, client: ExportClient) -> tuple[str, export_se
     session_id = client.start_session(clip(client))
     simulator.sessions.wait_for_state(session_id, export_service_pb2.S_COMPLETED, TIMEOUT_S)
     return session_id, client.session_state(session_id).result.files[0]
+
+
+Handler = Callable[[Any, grpc.ServicerContext], Any]
+
+GOOD_LOGIN = authentication_pb2.AuthenticateResponseEx(
+    token_name="auth_token", token_value="token-of-the-script", expires_in=300
+)
+_SERVICES = (
+    authentication_pb2.DESCRIPTOR.services_by_name["AuthenticationService"],
+    domain_pb2.DESCRIPTOR.services_by_name["DomainService"],
+    export_service_pb2.DESCRIPTOR.services_by_name["ExportService"],
+)
+
+
+@contextlib.contextmanager
+def scripted(tmp_path: Path, **methods: Handler) -> Iterator[ExportClient]:
+    """Yield a client of a server that has these methods only, and accepts every login."""
+    methods = {"AuthenticateEx2": lambda _request, _context: GOOD_LOGIN, **methods}
+    with futures.ThreadPoolExecutor(8) as pool:
+        server = grpc.server(pool)
+        server.add_generic_rpc_handlers([_service(descriptor, methods) for descriptor in _SERVICES])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        credentials = Credentials(USER, write_password(tmp_path / "password"))
+        with contextlib.closing(Link(Endpoint("127.0.0.1", port), None, credentials)) as link:
+            yield ExportClient(link)
+        server.stop(0).wait()
+
+
+def _service(descriptor: ServiceDescriptor, methods: dict[str, Handler]) -> "grpc.GenericRpcHandler[Any, Any]":
+    handlers = {}
+    for method in descriptor.methods:
+        if method.name in methods:
+            streaming = method.server_streaming
+            make = grpc.unary_stream_rpc_method_handler if streaming else grpc.unary_unary_rpc_method_handler
+            handlers[method.name] = make(
+                methods[method.name],
+                GetMessageClass(method.input_type).FromString,
+                GetMessageClass(method.output_type).SerializeToString,
+            )
+    return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)

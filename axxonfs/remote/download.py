@@ -1,0 +1,202 @@
+"""One DownloadFile stream, from its thread into trio, with back-pressure.
+
+Decides which chunks reach the mount (checked ones, in their order), when the
+thread parks so that HTTP/2 stops the server, and when a stream counts as broken.
+The only module here that knows trio. Concurrency: a thread of its own iterates
+the gRPC call; one condition guards what waits between the two. The thread wakes
+trio only where trio sleeps: a wake-up for every chunk halves the throughput
+(docs/design.md, "gRPC from Python"). Facts: section 7 of the wire contract.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import threading
+
+import trio
+
+from axxonfs.core import errors
+from axxonfs.core.chunks import KIB, ChunkStream, chunk_count
+from axxonfs.remote.exports import ExportClient
+
+# How long closing waits for the thread. It ends at once, unless it is in the
+# middle of a login, which others wait for, too.
+_CLOSE_TIMEOUT_S = 1.0
+
+Batch = list[tuple[int, bytes]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of one stream."""
+
+    # Between thread and trio; beyond it the thread parks. One chunk at least. On
+    # loopback 1 MiB is as fast as more (measured); a seek throws it away.
+    waiting_bytes: int = 1024 * KIB
+    # Without a chunk, while somebody waits for one. Half-open connections would
+    # hang for 15 minutes otherwise (measured).
+    stall_timeout_s: float = 10.0
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class DownloadStream:
+    """The chunks of a result from `start_index` on, for one task; `aclose` it in the end.
+
+    `chunk_size_bytes` is a whole number of KiB. `relative` is what an earlier
+    stream has learnt about the server's way of counting.
+    """
+
+    def __init__(
+        self,
+        client: ExportClient,
+        session_id: str,
+        path: str,
+        *,
+        chunk_size_bytes: int,
+        start_index: int,
+        file_size_bytes: int,
+        relative: bool | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._download = client.open_download(
+            session_id, path, chunk_size_bytes // KIB, start_index, login_timeout_s=limits.stall_timeout_s
+        )
+        self._chunks = ChunkStream(start_index, chunk_size_bytes, file_size_bytes, relative=relative)
+        self._missing = chunk_count(file_size_bytes, chunk_size_bytes) - start_index
+        self._most_waiting = max(1, limits.waiting_bytes // chunk_size_bytes)
+        self._stall_timeout_s = limits.stall_timeout_s
+        self._changed = threading.Condition()
+        self._waiting: collections.deque[tuple[int, bytes]] = collections.deque()
+        self._sleeper: trio.Event | None = None
+        self._ended = False
+        self._error: BaseException | None = None
+        self._trio = trio.lowlevel.current_trio_token()
+        self._finished = trio.Event()
+        threading.Thread(target=self._run, name=f"download-{start_index}", daemon=True).start()
+
+    @property
+    def relative(self) -> bool | None:
+        """Whether the server counts chunks from the start of a call; None while that is unknown."""
+        return self._chunks.relative
+
+    async def receive(self) -> Batch:
+        """Return the chunks that have come, at least one, with their absolute indices; none at the end of the file.
+
+        A checkpoint. Cancelling it loses nothing.
+
+        Raises:
+            StreamBrokenError: the stream broke, was cancelled, or brought nothing in time; resume at the next chunk.
+            TokenRejectedError: the same, for want of a valid token.
+            WrongBytesError, ChunkSizeClampedError: what came is not what was asked for.
+            AxxonfsError: the server refused the download, see axxonfs.remote.statuses.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        batch, sleeper = self._take()
+        if sleeper is None:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return batch
+        with trio.move_on_after(self._stall_timeout_s):
+            await sleeper.wait()
+        batch, sleeper = self._take()
+        if sleeper is not None:
+            self._end(self._stalled())
+            self._download.cancel()
+            batch, _ = self._take()
+        return batch
+
+    def cancel(self) -> None:
+        """Give the stream up at once; what waits is dropped. Safe at any time, any number of times."""
+        with self._changed:
+            if self._waiting or not self._ended:
+                self._ended, self._error = True, errors.StreamBrokenError("the download was given up")
+            self._waiting.clear()
+            self._changed.notify()
+            self._wake()
+        self._download.cancel()
+
+    async def aclose(self) -> None:
+        """Give the stream up and see its thread end."""
+        self.cancel()
+        with trio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
+            await self._finished.wait()
+
+    def _take(self) -> tuple[Batch, trio.Event | None]:
+        """Return what waits, and the event to sleep on where nothing does and more may come."""
+        with self._changed:
+            batch = [*self._waiting]
+            self._waiting.clear()
+            self._changed.notify()
+            if batch:
+                return batch, None
+            if self._error is not None:
+                raise self._error
+            if not self._ended:
+                self._sleeper = trio.Event()
+            return batch, self._sleeper
+
+    def _stalled(self) -> errors.StreamBrokenError | None:
+        """Return the error for a silent stream; none where only the server's last word is missing."""
+        if self._missing <= 0:
+            return None
+        return errors.StreamBrokenError(f"the download brought nothing for {self._stall_timeout_s:g} s")
+
+    def _end(self, error: BaseException | None) -> None:
+        """Let nothing more in; the first to say how it ended is right."""
+        with self._changed:
+            if not self._ended:
+                self._ended, self._error = True, error
+            self._changed.notify()
+            self._wake()
+
+    def _wake(self) -> None:
+        """Wake trio if it sleeps; under the condition."""
+        sleeper, self._sleeper = self._sleeper, None
+        if sleeper is not None:
+            self._soon(sleeper)
+
+    def _soon(self, event: trio.Event) -> None:
+        with contextlib.suppress(trio.RunFinishedError):  # then nobody is left to be woken
+            self._trio.run_sync_soon(event.set)
+
+    def _run(self) -> None:
+        """Be the thread of the stream."""
+        error: BaseException | None = None
+        try:
+            self._pump()
+        except errors.AxxonfsError as caught:
+            error = self._judged(caught)
+        except BaseException as caught:  # noqa: BLE001  raised again where somebody sees it: in receive
+            error = caught
+        self._download.cancel()
+        self._end(error)
+        self._soon(self._finished)
+
+    def _pump(self) -> None:
+        for chunk in self._download:
+            data = chunk.data  # each access makes the bytes anew
+            index = self._chunks.accept(chunk.index, len(data))
+            if index is not None and not self._put(index, data):
+                return
+        self._chunks.finish()
+
+    def _put(self, index: int, data: bytes) -> bool:
+        """Hand a chunk over, parked as long as there is no room; False once nobody wants it."""
+        with self._changed:
+            while len(self._waiting) >= self._most_waiting and not self._ended:
+                self._changed.wait()
+            if self._ended:
+                return False
+            self._waiting.append((index, data))
+            self._missing -= 1
+            self._wake()
+            return True
+
+    def _judged(self, error: errors.AxxonfsError) -> errors.AxxonfsError | None:
+        """Return what a failure means for the stream: once it flowed, the server's absence is a break."""
+        away = isinstance(error, (errors.ServerAwayError, errors.DeadlineError))
+        if not away or not self._download.begun:
+            return error
+        # A call that fails after the last chunk has brought everything.
+        return errors.StreamBrokenError(str(error)) if self._missing > 0 else None
