@@ -6,6 +6,7 @@ what the kernel has to be told. Pure; belongs to the event loop, nothing awaits.
 The picture is described in docs/semantics.md.
 """
 
+import collections
 import dataclasses
 import datetime as dt
 import stat
@@ -14,7 +15,7 @@ from typing import Any
 
 from axxonfs.core import names, sessions, spec, status, tree
 from axxonfs.core.cameras import Camera
-from axxonfs.core.sessions import Facts, Session, State
+from axxonfs.core.sessions import Facts, Kind, Session, State
 from axxonfs.core.timers import Timers
 from axxonfs.wire import export_service_pb2
 
@@ -24,6 +25,8 @@ _NS = 1_000_000_000
 _DIRECTORY = stat.S_IFDIR | 0o755
 _TEXT = stat.S_IFREG | 0o444
 _CONTROL = stat.S_IFREG | 0o644
+# What stands for the start where there is none.
+_UNDATED = collections.defaultdict(lambda: "undated", {Kind.LIVE_CLIP: "live", Kind.LIVE_FRAME: "live"})
 # One listing may be made just before a session started, or lose a page to a change.
 LISTINGS_BEFORE_DROPPED = 2
 
@@ -294,11 +297,12 @@ class View:
         return notices + self._refresh(entry)
 
     def _add(self, info: SessionInfo) -> None:
-        entry = Entry(info, sessions.session_of(info), self.known.pop(info.session.id, None) or Facts())
+        facts = self.known.pop(info.session.id, None) or Facts()
+        entry = Entry(info, sessions.session_of(info), facts)
         self._note_finish(entry)
         start = entry.session.requested[0]
         name = names.session_name(
-            start=names.instant_label(start, self.settings.zone) if start else "live",
+            start=names.instant_label(start, self.settings.zone) if start else _UNDATED[entry.session.kind],
             cameras=self.labels(entry.session),
             form=entry.session.form,
             session_id=entry.session.id,
