@@ -36,7 +36,7 @@ class Export:
         self.record = record  # as it was when the work began
         self.plan = plan
         self.writer = writer
-        self.last_frame_ms = plan.begin_ms
+        self.last_frame_ms: int | None = None
         self._next_ms = plan.begin_ms
         self._started_s = record.started_s
         self._speed = speed
@@ -151,7 +151,7 @@ class Agent:
         except Exception:  # noqa: BLE001  one export that cannot be drawn must not end all others
             _log.exception("event=export_failed session=%s", record.session_id)
             self._exports.pop(record.session_id, None)
-            self._sessions.complete(record, ())
+            self._sessions.complete(record, None, ())
 
     def _work(self, record: SessionRecord) -> None:
         export = self._exports.get(record.session_id)
@@ -173,12 +173,12 @@ class Agent:
     def _finish(self, export: Export) -> None:
         del self._exports[export.record.session_id]
         export.writer.close()
-        self._sessions.complete(export.record, self._results(export))
+        self._sessions.complete(export.record, export.last_frame_ms, self._results(export))
 
     def _abandon(self, session_id: str) -> None:
         export = self._exports.pop(session_id)
         _close(export)
-        self._sessions.complete(export.record, ())
+        self._sessions.complete(export.record, None, ())
 
     def _results(self, export: Export) -> tuple[ResultFile, ...]:
         if self._switches().exports_fail:

@@ -72,7 +72,13 @@ class Faults:
             met = tuple(fault for fault in self._planned if fault.method == method and fault.hits < fault.times)
             for fault in met:
                 fault.hits += 1
+            self._changed.notify_all()
             return met
+
+    def wait_for_hits(self, fault: Fault, hits: int, timeout_s: float) -> bool:
+        """Wait until so many calls have met a fault; return whether they have."""
+        with self._changed:
+            return self._changed.wait_for(lambda: fault.hits >= hits, timeout_s)
 
     def clear(self) -> None:
         """Forget every planned fault and let stalled and delayed calls go on."""

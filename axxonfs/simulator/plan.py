@@ -97,7 +97,7 @@ def make_plan(options: wire.Options, site: Site, now_ms: int, recorded_ms: int, 
         begin_ms=begin_ms,
         end_ms=end_ms,
         discrete=options.live.discrete if live else options.archive.discrete,
-        max_file_bytes=options.max_file_size,
+        max_file_bytes=options.max_file_size or switches.agent_file_limit,
     )
     return _with_kept(_with_common(_with_stream(plan, options), options), options)
 

@@ -84,7 +84,7 @@ class Simulator:
             clock=time.time,
             switches=self._current_switches,
         )
-        self._server: grpc.Server | None = None
+        self._running: tuple[grpc.Server, ThreadPoolExecutor] | None = None
 
     @property
     def ca_file(self) -> Path:
@@ -117,17 +117,22 @@ class Simulator:
 
     def start(self) -> None:
         """Listen and work; OSError if the address cannot be had."""
-        self._server = self._make_server()
-        self.port = self._listen(self._server)
-        self._server.start()
+        pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="simulator")
+        server = self._make_server(pool)
+        self.port = self._listen(server)
+        server.start()
         self._agent.start()
+        self._running = server, pool
 
     def stop(self) -> None:
         """End every call and stop listening; sessions stay, logins do not. `start` takes the same port again."""
-        if self._server is None:
+        if self._running is None:
             return
-        self._server.stop(grace=None).wait()
-        self._server = None
+        server, pool = self._running
+        self._running = None
+        server.stop(grace=None).wait()
+        # Calls that were cut are still on their way out, and need the agent and the store for that.
+        pool.shutdown()
         self._agent.stop()
         self.logins.revoke_all()
 
@@ -137,12 +142,9 @@ class Simulator:
         self.calls.close()
         self._store.close()
 
-    def _make_server(self) -> grpc.Server:
-        server = grpc.server(
-            ThreadPoolExecutor(_THREADS, thread_name_prefix="simulator"),
-            # Without this a second simulator would share the port silently.
-            options=[("grpc.so_reuseport", 0)],
-        )
+    def _make_server(self, pool: ThreadPoolExecutor) -> grpc.Server:
+        # Without the option a second simulator would share the port silently.
+        server = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
         gate = Gate(self.calls, self.faults, self.logins, self._current_switches)
         exports = ExportService(
             self.sessions, self._store, self._plan_now, self.config.users_without_export, self._current_switches

@@ -104,7 +104,7 @@ class Sessions:
         with self.changed:
             return [record for record in self._records.values() if record.running and record.gone_s is None]
 
-    def progress(self, session_id: str, last_frame_ms: int, results: tuple[ResultFile, ...]) -> None:
+    def progress(self, session_id: str, last_frame_ms: int | None, results: tuple[ResultFile, ...]) -> None:
         """Note how far a running export is."""
         with self.changed:
             record = self._records.get(session_id)
@@ -113,15 +113,23 @@ class Sessions:
                 self._records[session_id] = dataclasses.replace(record, last_frame_ms=last_frame_ms, results=results)
                 self.changed.notify_all()
 
-    def complete(self, record: SessionRecord, results: tuple[ResultFile, ...]) -> None:
+    def complete(self, record: SessionRecord, last_frame_ms: int | None, results: tuple[ResultFile, ...]) -> None:
         """Note that an export has finished; it succeeded if there are results."""
         with self.changed:
             current = self._records.get(record.session_id)
             if current is None or current.gone_s is not None:
                 self._store.delete(record)  # destroyed meanwhile: the agent may have written files since
             elif current.running:
-                finished = dataclasses.replace(current, state=EState.S_COMPLETED, results=results)
-                self._enter(dataclasses.replace(finished, succeeded=bool(results), used_s=self._clock()))
+                self._enter(
+                    dataclasses.replace(
+                        current,
+                        state=EState.S_COMPLETED,
+                        last_frame_ms=last_frame_ms,
+                        results=results,
+                        succeeded=bool(results),
+                        used_s=self._clock(),
+                    )
+                )
 
     def sweep(self) -> None:
         """Apply the timers to all sessions and forget what is past."""

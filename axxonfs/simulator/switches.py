@@ -62,6 +62,11 @@ class Switches:
         "6.3: every export completes with succeeded=false and no files, as one without recordings always does",
         default=False,
     )
+    agent_file_limit: int = _switch(
+        "5: bytes at which the agent begins a new file unasked; real agents do near 4 GiB, but 0 (never) keeps results "
+        "of --file-size whole",
+        default=0,
+    )
     size_error: int = _switch(
         "12: bytes by which Result.File.size is wrong; 0, as sizes were exact in live runs", default=0
     )

@@ -177,5 +177,10 @@ def test_switches_let_bad_times_and_empty_storages_pass() -> None:
     assert not plan(options, Switches(empty_storages="accept")).empty
 
 
+def test_the_agent_may_split_unasked() -> None:
+    assert plan(clip()).max_file_bytes == 0
+    assert plan(clip(), Switches(agent_file_limit=4 << 30)).max_file_bytes == 4 << 30
+
+
 def test_only_live_clips_have_the_short_timer() -> None:
     assert [is_live_clip(options) for options in (live_clip(), live_frame(), clip())] == [True, False, False]

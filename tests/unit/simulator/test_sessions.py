@@ -42,7 +42,7 @@ class World:
 
     def completed(self) -> str:
         session_id = self.running()
-        self.sessions.complete(self.sessions.record(session_id), (RESULT,))
+        self.sessions.complete(self.sessions.record(session_id), 2000, (RESULT,))
         return session_id
 
     def state(self, session_id: str) -> int | None:
@@ -101,7 +101,7 @@ def test_being_asked_for_keeps_a_running_export_alive(world: World) -> None:
 def test_results_are_deleted_an_hour_after_completion(world: World) -> None:
     session_id = world.running()
     world.clock.now_s += 20 * MINUTE_S
-    world.sessions.complete(world.sessions.record(session_id), (RESULT,))
+    world.sessions.complete(world.sessions.record(session_id), 2000, (RESULT,))
     world.clock.now_s += HOUR_S - 1
     assert world.state(session_id) == EState.S_COMPLETED
     world.clock.now_s += 1
@@ -157,7 +157,7 @@ def test_a_destroyed_session_may_linger_in_lists_only(world: World) -> None:
 
 def test_an_export_that_fails_is_completed_without_success(world: World) -> None:
     session_id = world.running()
-    world.sessions.complete(world.sessions.record(session_id), ())
+    world.sessions.complete(world.sessions.record(session_id), None, ())
     record = world.sessions.record(session_id)
     assert (record.state, record.succeeded, record.results) == (EState.S_COMPLETED, False, ())
 
@@ -234,7 +234,7 @@ def test_files_are_deleted_with_their_session(world: World) -> None:
     directory.mkdir(parents=True)
     (directory / "1.mkv").write_bytes(b"clip")
     stored = ResultFile(path="p", size=4, kind="mkv", stored="1.mkv")
-    world.sessions.complete(record, (stored,))
+    world.sessions.complete(record, None, (stored,))
     assert world.sessions.result_bytes(session_id, "p") == b"clip"
     world.sessions.destroy(session_id)
     assert not directory.exists()
@@ -246,7 +246,7 @@ def test_files_that_were_written_after_a_destroy_are_deleted_too(world: World) -
     world.sessions.destroy(session_id)
     directory = world.store.directory_of(record)
     directory.mkdir(parents=True)
-    world.sessions.complete(record, (RESULT,))
+    world.sessions.complete(record, 2000, (RESULT,))
     assert not directory.exists()
     assert world.state(session_id) is None
 
