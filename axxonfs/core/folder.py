@@ -107,8 +107,8 @@ class NewFolder:
         self.directory = directory
         self._tree = nodes
 
-    def create(self, name: bytes, *, mode: int, uid: int, gid: int, now_ns: int) -> tree.Node:
-        """Make an empty file.
+    def create(self, name: bytes, *, uid: int, gid: int, now_ns: int) -> tree.Node:
+        """Make an empty file, for its owner only: a spec may hold a password.
 
         Raises:
             NotAllowedError: the name is one that the mount itself gives.
@@ -120,7 +120,7 @@ class NewFolder:
         if len(self.directory.entries) >= MAX_ENTRIES:
             raise errors.StoreFullError(f"new/ holds at most {MAX_ENTRIES} entries: remove some")
         content = Written(document.Draft() if is_spec(name) else Scratch())
-        node = self._tree.add(self.directory, name, content, mode=stat.S_IFREG | (mode & 0o777), now_ns=now_ns)
+        node = self._tree.add(self.directory, name, content, mode=_FILE, now_ns=now_ns)
         node.uid, node.gid = uid, gid
         return node
 

@@ -33,7 +33,11 @@ LISTINGS_BEFORE_DROPPED = 2
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Gone:
-    """An entry lost its name; the kernel must forget it."""
+    """An entry lost its name; the kernel must forget it.
+
+    `ino` lets watchers of a file know; it is 0 for a directory, which the kernel
+    refuses to call deleted while somebody has a file in it open.
+    """
 
     parent: int
     name: bytes
@@ -422,7 +426,7 @@ class View:
 
     def _drop(self, node: tree.Node) -> Notice:
         parent = node.parent.ino if node.parent else 0
-        notice = Gone(parent, node.name, node.ino)
+        notice = Gone(parent, node.name, 0 if node.is_directory else node.ino)
         self.tree.remove(node, _ns(self._now_s))
         return notice
 

@@ -209,9 +209,7 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         """Make a file in `new/` and open it."""
-        node = self._new_folder(parent_inode).create(
-            name, mode=mode & 0o600, uid=ctx.uid, gid=ctx.gid, now_ns=time.time_ns()
-        )
+        node = self._new_folder(parent_inode).create(name, uid=ctx.uid, gid=ctx.gid, now_ns=time.time_ns())
         self._tree.remember(node)
         return self._opened(self._mount.handle(node)), self._attributes(node)
 
@@ -314,9 +312,7 @@ class Operations(pyfuse3.Operations):
         """Make an empty regular file in `new/`; refuse all else."""
         if not stat.S_ISREG(mode):
             raise errors.NotAllowedError("special files have no place here")
-        node = self._new_folder(parent_inode).create(
-            name, mode=mode & 0o600, uid=ctx.uid, gid=ctx.gid, now_ns=time.time_ns()
-        )
+        node = self._new_folder(parent_inode).create(name, uid=ctx.uid, gid=ctx.gid, now_ns=time.time_ns())
         self._tree.remember(node)
         return self._attributes(node)
 

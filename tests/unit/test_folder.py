@@ -15,7 +15,7 @@ def new() -> folder.NewFolder:
 
 
 def create(new: folder.NewFolder, name: bytes, data: bytes = b"") -> tree.Node:
-    node = new.create(name, mode=0o600, uid=5, gid=6, now_ns=2)
+    node = new.create(name, uid=5, gid=6, now_ns=2)
     content = node.content
     assert isinstance(content, folder.Written)
     content.store.write(0, data)
