@@ -38,7 +38,7 @@ IMPURE = {
 # Inside the core each module imports only from what stands before it.
 CORE_ORDER = [
     "errors", "timers", "words", "instants", "names", "chunks", "readahead", "cameras", "jsontext", "document",
-    "options", "values", "fields", "schema", "inverse", "spec", "sessions", "tree", "status", "view", "folder",
+    "options", "fields", "values", "schema", "inverse", "spec", "sessions", "tree", "status", "view", "folder",
 ]  # fmt: skip
 
 
