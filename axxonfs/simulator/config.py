@@ -32,7 +32,7 @@ class SimulatorConfig:
     plaintext: bool = False  # no TLS
     node_name: str = "Server"  # in access points and as the certificate's common name
     san: tuple[str, ...] = ()  # further names and addresses in the certificate; none: common name only
-    users: Mapping[str, str] = dataclasses.field(default_factory=_fresh_account)  # name -> password
+    users: Mapping[str, str] = dataclasses.field(default_factory=_fresh_account, repr=False)  # name -> password
     users_without_export: frozenset[str] = frozenset()
     login_limit: int = 0  # logins open at once; 0: no limit
     token_life_s: float = 300.0  # measured with a 3.0 server; divided by the time factor
@@ -41,6 +41,6 @@ class SimulatorConfig:
     time_factor: float = 1.0  # divides every timer
     export_speed: float = 60.0  # seconds of footage exported per second; live video always takes its time
     file_size_bytes: int | None = None  # results are pattern bytes of this size instead of pictures
-    sessions: int = 0  # finished sessions in a new directory
+    sessions: int = 0  # finished sessions to begin with, in a directory that has none
     call_log: Path | None = None  # JSON lines, one per call
     switches: Switches = dataclasses.field(default_factory=Switches)

@@ -13,10 +13,9 @@ from axxonfs.simulator.download import Chunk, chunks, serialised
 from axxonfs.simulator.faults import Fault
 from axxonfs.simulator.gate import Caller, Method
 from axxonfs.simulator.paging import make_token, messages, read_number
-from axxonfs.simulator.plan import Plan
 from axxonfs.simulator.records import ResultFile, SessionRecord, session_info, state_message
 from axxonfs.simulator.refusal import Refusal
-from axxonfs.simulator.sessions import Sessions
+from axxonfs.simulator.sessions import Sessions, no_session
 from axxonfs.simulator.store import Store
 from axxonfs.simulator.switches import Switches
 from axxonfs.wire import export_pb2
@@ -33,7 +32,7 @@ class ExportService:
         self,
         sessions: Sessions,
         store: Store,
-        check: Callable[[export_pb2.Options], Plan],
+        check: Callable[[export_pb2.Options], None],
         without_right: frozenset[str],
         switches: Callable[[], Switches],
     ) -> None:
@@ -125,7 +124,7 @@ class ExportService:
         if self._switches().download_keeps == "always":
             self._sessions.touch(session_id)
         if self._sessions.is_gone(session_id):
-            raise Refusal("NOT_FOUND", "There is no session with provided ID")
+            raise no_session()
 
     def _get(self, session_id: str, caller: Caller) -> SessionRecord:
         self._check_node()
@@ -134,7 +133,7 @@ class ExportService:
     def _get_existing(self, session_id: str, caller: Caller) -> SessionRecord:
         record = self._get(session_id, caller)
         if record.gone_s is not None:
-            raise Refusal("NOT_FOUND", "There is no session with provided ID")
+            raise no_session()
         return record
 
     def _check_node(self) -> None:

@@ -83,7 +83,6 @@ def is_live_clip(options: wire.Options) -> bool:
 
 def make_plan(options: wire.Options, site: Site, now_ms: int, recorded_ms: int, switches: Switches) -> Plan:
     """Return the plan of an export that starts at `now_ms`; Refusal says what is wrong with it."""
-    _check_agent(options, site, switches)
     if not options.HasField("mode"):
         raise _invalid("Export mode is not set.")
     if not options.HasField("output_type"):
@@ -106,7 +105,8 @@ def _invalid(text: str) -> Refusal:
     return Refusal("INVALID_ARGUMENT", text)
 
 
-def _check_agent(options: wire.Options, site: Site, switches: Switches) -> None:
+def check_agent(options: wire.Options, site: Site, switches: Switches) -> None:
+    """Refuse an export that no agent can be given to."""
     if switches.no_agent:
         raise Refusal(switches.no_agent, "Export agent is not available.")
     if options.export_agent_access_point not in ("", site.agent):

@@ -25,7 +25,7 @@ from axxonfs.simulator.faults import Faults
 from axxonfs.simulator.gate import Gate
 from axxonfs.simulator.login_service import PUBLIC, LoginService
 from axxonfs.simulator.logins import Logins
-from axxonfs.simulator.plan import Plan, make_plan
+from axxonfs.simulator.plan import Plan, check_agent, make_plan
 from axxonfs.simulator.records import SessionRecord
 from axxonfs.simulator.samples import sample_sessions
 from axxonfs.simulator.sessions import Sessions
@@ -147,7 +147,7 @@ class Simulator:
         server = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
         gate = Gate(self.calls, self.faults, self.logins, self._current_switches)
         exports = ExportService(
-            self.sessions, self._store, self._plan_now, self.config.users_without_export, self._current_switches
+            self.sessions, self._store, self._check, self.config.users_without_export, self._current_switches
         )
         domain = DomainService(self._site, self._current_switches)
         login = LoginService(self.logins)
@@ -173,8 +173,9 @@ class Simulator:
     def _current_switches(self) -> Switches:
         return self.switches
 
-    def _plan_now(self, options: export_pb2.Options) -> Plan:
-        return self._plan(options, time.time())
+    def _check(self, options: export_pb2.Options) -> None:
+        check_agent(options, self._site, self.switches)
+        self._plan(options, time.time())
 
     def _plan(self, options: export_pb2.Options, now_s: float) -> Plan:
         return make_plan(options, self._site, int(now_s * 1000), int(self.config.recorded_s * 1000), self.switches)

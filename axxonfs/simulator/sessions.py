@@ -69,7 +69,7 @@ class Sessions:
         with self.changed:
             record = self._aged(session_id)
             if record is None or not self._is_visible(record, user) or _only_lingers(record):
-                raise Refusal("NOT_FOUND", "There is no session with provided ID")
+                raise no_session()
             return record
 
     def touch(self, session_id: str) -> None:
@@ -89,13 +89,16 @@ class Sessions:
         """Tell a running session to finish with what it has."""
         with self.changed:
             record = self._records.get(session_id)
-            if record is not None and record.running and record.stop_s is None:
-                self._enter(dataclasses.replace(record, stop_s=self._clock()))
+            if record is not None and record.running:
+                self._stop(record, self._clock())
 
     def destroy(self, session_id: str) -> None:
-        """End a session and delete its results."""
+        """End a session and delete its results; Refusal NOT_FOUND."""
         with self.changed:
-            self._bury(self._records[session_id], self._switches().destroyed_lingers_s)
+            record = self._records.get(session_id)
+            if record is None or record.gone_s is not None:
+                raise no_session()
+            self._bury(record, self._switches().destroyed_lingers_s)
 
     # What the agent does.
 
@@ -266,10 +269,15 @@ class Sessions:
         if record.gone_s is not None:
             self._forget_past(record, now)
         elif record.running:
-            if now >= record.used_s + self._running_limit_s(record):
-                self.ask_to_stop(record.session_id)
+            # The footage ends with the timer, however late it is noticed.
+            if now >= (end_s := record.used_s + self._running_limit_s(record)):
+                self._stop(record, end_s)
         elif now >= record.used_s + self._timers.completed_s:
             self._bury(record, 0.0)
+
+    def _stop(self, record: SessionRecord, stop_s: float) -> None:
+        if record.stop_s is None:
+            self._enter(dataclasses.replace(record, stop_s=stop_s))
 
     def _running_limit_s(self, record: SessionRecord) -> float:
         return self._timers.live_clip_s if is_live_clip(record.options) else self._timers.running_s
@@ -292,6 +300,11 @@ class Sessions:
 
     def _is_visible(self, record: SessionRecord, user: str) -> bool:
         return self._switches().sessions_of_all or record.user == user
+
+
+def no_session() -> Refusal:
+    """Return the refusal in the words of a real server."""
+    return Refusal("NOT_FOUND", "There is no session with provided ID")
 
 
 def _only_lingers(record: SessionRecord) -> bool:

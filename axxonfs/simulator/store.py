@@ -22,8 +22,10 @@ class Store:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._results = directory / "results"
+        database = directory / "sessions.sqlite"
+        database.touch(mode=0o600)  # the options of an export may hold a password
         # The engine's lock keeps threads apart. Nothing here has to survive a power cut, so nothing waits for the disk.
-        self._database = sqlite3.connect(directory / "sessions.sqlite", check_same_thread=False, isolation_level=None)
+        self._database = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute(_SCHEMA)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from axxonfs.simulator.plan import Plan, make_plan
+from axxonfs.simulator.plan import Plan, check_agent, make_plan
 from axxonfs.simulator.site import make_site
 from axxonfs.simulator.switches import Switches
 from axxonfs.simulator.times import wire_time
@@ -72,4 +72,6 @@ def live_frame() -> Options:
 
 
 def plan(options: Options, switches: Switches | None = None, now_ms: int = NOW_MS) -> Plan:
+    """Do what StartSession does before it enters a session."""
+    check_agent(options, SITE, switches or Switches())
     return make_plan(options, SITE, now_ms, 24 * HOUR_MS, switches or Switches())

@@ -1,3 +1,4 @@
+import stat
 from pathlib import Path
 
 import pytest
@@ -83,9 +84,10 @@ def test_a_running_export_that_nobody_asks_for_is_told_to_stop(world: World, opt
     world.clock.now_s += limit_s - 1
     world.sessions.sweep()
     assert world.sessions.record(session_id).stop_s is None
-    world.clock.now_s += 1
+    end_s = world.clock.now_s + 1
+    world.clock.now_s += 100
     world.sessions.sweep()
-    assert world.sessions.record(session_id).stop_s == world.clock.now_s
+    assert world.sessions.record(session_id).stop_s == end_s
     assert world.state(session_id) == EState.S_RUNNING
 
 
@@ -143,6 +145,20 @@ def test_a_destroyed_session_is_not_found(world: World) -> None:
     world.sessions.destroy(session_id)
     assert world.state(session_id) is None
     assert world.listed() == []
+
+
+def test_a_session_is_destroyed_once(world: World) -> None:
+    session_id = world.completed()
+    world.switches = Switches(destroyed_lingers_s=10)
+    world.sessions.destroy(session_id)
+    for gone in (session_id, "unknown"):
+        with pytest.raises(Refusal, match="NOT_FOUND: There is no session"):
+            world.sessions.destroy(gone)
+
+
+def test_what_is_on_disk_is_for_its_owner_only(world: World) -> None:
+    world.completed()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in world.directory.glob("sessions.sqlite*")} == {0o600}
 
 
 def test_a_destroyed_session_may_linger_in_lists_only(world: World) -> None:

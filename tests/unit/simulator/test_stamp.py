@@ -1,5 +1,6 @@
 import datetime as dt
 import io
+from typing import ClassVar
 
 import pytest
 from PIL import Image
@@ -15,6 +16,21 @@ PICTURE = draw(CAMERA, round(INSTANT.timestamp() * 1000))
 
 def test_a_picture_says_when_and_by_which_camera_it_was_taken() -> None:
     assert decode_stamp(PICTURE) == Stamp(INSTANT, 7)
+
+
+def test_an_array_of_pixels_is_read_as_well() -> None:
+    class Pixels:
+        __array_interface__: ClassVar = {
+            "version": 3,
+            "shape": (180, 320, 3),
+            "typestr": "|u1",
+            "strides": (960, 3, 1),
+        }
+
+        def tobytes(self) -> bytes:
+            return PICTURE.tobytes()
+
+    assert read_stamp(Pixels()) == INSTANT
 
 
 @pytest.mark.parametrize("quality", [20, 95])
