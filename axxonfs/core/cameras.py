@@ -124,7 +124,7 @@ def _nearest_cameras(cameras: Sequence[Camera], query: str) -> str:
     near = dict.fromkeys(labels[name] for name in words.nearest(query, labels, count=_LISTED))
     if near:
         return f"did you mean {words.listing(near)}?"
-    return f"write for example {words.listing(camera.label for camera in cameras[:_LISTED])}"
+    return f"write for example {words.listing(list(dict.fromkeys(labels.values()))[:_LISTED])}"
 
 
 def find_archive(camera: Camera, query: str | None, path: str = "archive") -> Archive:

@@ -170,15 +170,17 @@ _Model = TypeVar("_Model", bound=Keys)
 
 _PROBLEMS = {
     "bool_type": "must be true or false, without quotes",
-    "dict_type": "must be an object, in { }",
+    "dict_type": "must be an object, in {{ }}",
     "float_type": "must be a number, without quotes",
     "int_type": "must be a whole number, without quotes",
     "list_type": "must be a list, in [ ]",
     "missing": "is missing",
-    "model_type": "must be an object, in { }",
-    "string_pattern_mismatch": "has another form",
+    "model_type": "must be an object, in {{ }}",
+    "string_pattern_mismatch": "must have another form",
     "string_too_short": "must not be empty",
     "string_type": "must be a text in double quotes",
+    "too_long": "must have {max_length} items or less",
+    "too_short": "must have {min_length} items or more",
 }
 
 
@@ -224,7 +226,8 @@ def _words_for(model: type[Keys], details: ErrorDetails) -> str:
     if kind == "literal_error":
         known = re.findall("'([^']*)'", context["expected"])
         return f"{words.quote(details['input'])} is not known: {words.suggestion(str(details['input']), known)}"
-    problem = _PROBLEMS.get(kind) or re.sub(r"^\w+ should", "must", details["msg"])
+    template = _PROBLEMS.get(kind)
+    problem = template.format(**context) if template else re.sub(r"^\w+ should", "must", details["msg"])
     return f"{problem}{_example(model, str(details['loc'][0]))}"
 
 

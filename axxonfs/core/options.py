@@ -40,7 +40,7 @@ def read_form(raw: object, descriptor: Descriptor = _OPTIONS, path: str = "optio
         SpecError: for the first thing that is wrong; `path` leads to it.
     """
     if not isinstance(raw, dict):
-        raise SpecError(f'"{path}": must be an object, in {{ }}', path)
+        raise SpecError(f"{words.quote(path)}: must be an object, in {{ }}", path)
     fields = _fields_of(descriptor)
     form: Form = {}
     for key, value in raw.items():
@@ -65,12 +65,12 @@ def _read_field(value: object, field: FieldDescriptor, path: str) -> object:
     entry = field.message_type
     if entry is not None and entry.GetOptions().map_entry:
         if not isinstance(value, dict):
-            raise SpecError(f'"{path}": must be an object, in {{ }}', path)
+            raise SpecError(f"{words.quote(path)}: must be an object, in {{ }}", path)
         inner = entry.fields_by_name["value"]
         return {key: _read_single(item, inner, f"{path}.{key}") for key, item in value.items()}
     if field.is_repeated:
         if not isinstance(value, list):
-            raise SpecError(f'"{path}": must be a list, in [ ]', path)
+            raise SpecError(f"{words.quote(path)}: must be a list, in [ ]", path)
         return [_read_single(item, field, f"{path}[{index}]") for index, item in enumerate(value)]
     return _read_single(value, field, path)
 

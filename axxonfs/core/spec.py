@@ -112,7 +112,7 @@ def _kind_of(spec: Spec, raw: Form) -> _Kind:
     mode = _agreed([(key, mode) for key, mode, _ in claims if mode])
     output = _agreed([(key, output) for key, _, output in claims if output])
     if mode is None:
-        raise SpecError(f"the spec does not say of what time: {_WHEN}")
+        raise SpecError(f"the spec does not say when: {_WHEN}")
     if spec.duration and not spec.live and "live" not in raw:
         raise SpecError(
             '"duration": add "live": true, or write "from" and "to" for a clip from the archive', "duration"
@@ -145,9 +145,9 @@ def _agreed(claims: Sequence[tuple[str, str]]) -> str | None:
     for key, choice in claims[1:]:
         first, chosen = claims[0]
         if choice != chosen:
-            raise SpecError(
-                f'"{first}" asks for {_MEANING[chosen]}, but "{key}" for {_MEANING[choice]}: keep one of them', key
-            )
+            problem = f'"{first}" asks for {_MEANING[chosen]}, but "{key}" for {_MEANING[choice]}'
+            other_format = ', or write another "format"' if key == "format" else ""
+            raise SpecError(f"{problem}: keep one of them{other_format}", key)
     return claims[0][1] if claims else None
 
 

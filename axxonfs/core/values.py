@@ -35,8 +35,15 @@ def _read_by(parse: Callable[[str], object]) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def _parse_length(text: str) -> dt.timedelta:
+    duration = instants.parse_duration(text)
+    if not duration:
+        raise ValueError("must be longer than nothing")
+    return duration
+
+
 _TEXT_SCHEMA = WithJsonSchema({"type": "string"})
-Duration = Annotated[dt.timedelta, _read_by(instants.parse_duration), Field(gt=dt.timedelta(0)), _TEXT_SCHEMA]
+Duration = Annotated[dt.timedelta, _read_by(_parse_length), _TEXT_SCHEMA]
 Zone = Annotated[zoneinfo.ZoneInfo, _read_by(instants.parse_zone), _TEXT_SCHEMA]
 Size = Annotated[
     int, BeforeValidator(instants.parse_size), Field(gt=0, lt=2**64), WithJsonSchema({"type": ["string", "integer"]})

@@ -10,8 +10,8 @@ _SHOWN_CHARACTERS = 120  # an access point has to fit
 
 
 def quote(text: object) -> str:
-    """Return `text` in quotes, cut short if it is long, on one line."""
-    line = " ".join(str(text).split())
+    """Return `text` in quotes, on one line, cut short if it is long; what a terminal would obey is shown as `?`."""
+    line = "".join(char if char.isprintable() else "?" for char in " ".join(str(text).split()))
     return f'"{line if len(line) <= _SHOWN_CHARACTERS else line[:_SHOWN_CHARACTERS] + "..."}"'
 
 
