@@ -65,7 +65,7 @@ class Rig:
         environment = {**os.environ, "AXXONFS_RAISE": "1"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, stderr=log, stdout=log, env=environment)
-        process = self.process
+        process, self.ended = self.process, False
         wait_until(lambda: (self.path / "sessions").is_dir() or process.poll() is not None, "the mount")
         assert process.poll() is None, self.log.read_text()
 
@@ -77,6 +77,15 @@ class Rig:
         return self.process.wait(TIMEOUT_S)
 
     # -- what tests do with it --------------------------------------------------
+
+    @property
+    def new(self) -> Path:
+        return self.path / "new"
+
+    @property
+    def starts(self) -> int:
+        """How many exports the server was asked for."""
+        return self.sim.calls.count("StartSession")
 
     @property
     def sessions(self) -> list[Path]:
@@ -96,13 +105,17 @@ class Rig:
 
     def write_spec(self, name: str, **keys: Any) -> Path:
         """Write `new/NAME.json` and return the directory of the session that it started."""
-        (self.path / "new" / f"{name}.json").write_text(json.dumps(keys))
+        (self.new / f"{name}.json").write_text(json.dumps(keys))
         return self.session_of(name)
 
     def session_of(self, name: str) -> Path:
         """Return the directory that `new/NAME.session` leads to."""
-        link = self.path / "new" / f"{name}.session"
+        link = self.new / f"{name}.session"
         return link.parent / link.readlink()
+
+    def session_id(self, session: Path) -> str:
+        """Return what the server calls a session."""
+        return os.getxattr(session, "user.axxonfs.session_id").decode()
 
     def wait_for_state(self, session: Path, state: str) -> None:
         """Wait until the file `state` says so."""
@@ -135,6 +148,15 @@ def CLIP() -> dict[str, Any]:  # noqa: N802 - reads as the constant that it woul
     end = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(minutes=10)
     start = end - dt.timedelta(seconds=20)
     return {"camera": "1.Front door", "from": start.isoformat(), "to": end.isoformat(), "format": "mp4"}
+
+
+@contextlib.contextmanager
+def module_rig(factory: pytest.TempPathFactory, **words: Any) -> Iterator[Rig]:
+    """Yield a rig for a module with options of its own, as `make_rig`; skip where nothing can be mounted."""
+    if _cannot_mount():
+        pytest.skip(_cannot_mount())
+    with make_rig(factory.mktemp("rig"), **words) as rig:
+        yield rig
 
 
 @contextlib.contextmanager
@@ -206,7 +228,5 @@ def rig(rigs: Callable[..., Rig]) -> Rig:
 @pytest.fixture(scope="module")
 def shared_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One mount for all tests of a module that only add to it."""
-    if _cannot_mount():
-        pytest.skip(_cannot_mount())
-    with make_rig(tmp_path_factory.mktemp("rig")) as rig:
+    with module_rig(tmp_path_factory) as rig:
         yield rig
