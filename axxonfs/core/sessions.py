@@ -176,6 +176,7 @@ class Facts:
     started_s: float | None = None
     finished_s: float | None = None  # when it was first seen finished
     touched_s: float | None = None  # our last GetSessionState or DownloadFile
+    asked_s: float | None = None  # our last attempt to keep it alive
     keep_until_s: float | None = None  # told to keep; infinity without a time
     released: bool = False
     going: bool = False  # being destroyed
@@ -217,6 +218,8 @@ def _own_kept_because(session: Session, facts: Facts, timers: Timers, now_s: flo
 def keep_alive_due(session: Session, facts: Facts, timers: Timers, now_s: float) -> bool:
     """Whether GetSessionState is due now so that the server does not let the session expire."""
     if not kept_because(session, facts, timers, now_s):
+        return False
+    if facts.asked_s is not None and now_s - facts.asked_s < timers.keep_retry_s:
         return False
     return facts.touched_s is None or now_s - facts.touched_s >= _cadence_s(session, timers)
 

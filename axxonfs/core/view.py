@@ -25,6 +25,8 @@ _NS = 1_000_000_000
 _DIRECTORY = stat.S_IFDIR | 0o755
 _TEXT = stat.S_IFREG | 0o444
 _CONTROL = stat.S_IFREG | 0o644
+_DONE = sessions.FINISHED | {State.REMOVED}
+_GOING = frozenset({State.RUNNING, State.UNKNOWN})
 # What stands for the start where there is none.
 _UNDATED = collections.defaultdict(lambda: "undated", {Kind.LIVE_CLIP: "live", Kind.LIVE_FRAME: "live"})
 # One listing may be made just before a session started, or lose a page to a change.
@@ -291,11 +293,12 @@ class View:
         if entry is None:
             self._add(info)
             return []
-        if entry.info == info:
+        session = sessions.session_of(info) if entry.info != info else entry.session
+        # A listing may be older than an answer that came before it: what is finished does not run again.
+        if session is entry.session or (entry.session.state in _DONE and session.state in _GOING):
             return []
         before = entry.session
-        entry.info = info
-        entry.session = sessions.session_of(info)
+        entry.info, entry.session = info, session
         self._note_finish(entry)
         notices = self._show_results(entry) if entry.session.files != before.files else []
         return notices + self._refresh(entry)

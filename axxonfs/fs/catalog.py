@@ -47,6 +47,7 @@ class Catalog:
         self._timers = view.settings.timers
         self._limiter = trio.CapacityLimiter(MAX_CONTROL_CALLS)
         self._journal_limiter = trio.CapacityLimiter(1)
+        self._listing = trio.Lock()
         self._poke = trio.Event()
         self._listings = 0
         self._cameras_s = 0.0
@@ -65,11 +66,15 @@ class Catalog:
     # -- looking ------------------------------------------------------------------
 
     async def refresh(self) -> None:
-        """Make one complete listing and take it over.
+        """Make one complete listing and take it over; one at a time, so that none overtakes a later one.
 
         Raises:
             AxxonfsError: the listing could not be completed; nothing changed.
         """
+        async with self._listing:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         listing = await self.call(lambda: self.client.list_sessions(timeout_s=CONTROL_TIMEOUT_S))
         now_s = time.time()
         self.last_listing_s = now_s
@@ -145,12 +150,13 @@ class Catalog:
     async def touch(self, entry: Entry) -> None:
         """Ask for a session's state, which starts the server's timer anew."""
         session_id = entry.session.id
+        entry.facts.asked_s = time.time()
         try:
             state = await self.call(lambda: self.client.session_state(session_id, timeout_s=CONTROL_TIMEOUT_S))
         except errors.SessionGoneError as error:
             self.gone(session_id, str(error))
         except errors.AxxonfsError as error:
-            log.warning("keep-alive failed session=%s error=%s", session_id, error)
+            log.info("keep-alive failed, trying again session=%s error=%s", session_id, error)
         else:
             self.took(entry, state)
 
@@ -165,6 +171,10 @@ class Catalog:
         """Take over that the server has a session no more."""
         log.info("session gone session=%s", session_id)
         self._notify(self.view.gone(session_id, time.time(), why))
+
+    def downloading(self, entry: Entry) -> None:
+        """Take note of a download, which starts the timer of a finished session anew."""
+        entry.facts.touched_s = time.time()
 
     def changed(self, entry: Entry) -> None:
         """Show that the facts of a session changed."""

@@ -114,12 +114,13 @@ class TextHandle(Plain):
             self._catalog.watchers += 1
             self._catalog.poke()
         if poll_handle is not None:
-            self._pollers.add(self._ino, poll_handle)
+            self._pollers.add(self._ino, self, poll_handle)
         return _ALWAYS | (_CHANGED if self._text.data != self._snapshot else 0)
 
     async def release(self) -> None:
         """Stop following."""
         self._catalog.watchers -= self._watching
+        self._pollers.remove(self._ino, self)
 
 
 class Pollers:
@@ -127,16 +128,20 @@ class Pollers:
 
     def __init__(self, wake: Callable[[PollHandle], None]) -> None:
         self._wake = wake
-        self._handles: dict[int, list[PollHandle]] = {}
+        self._handles: dict[int, dict[TextHandle, PollHandle]] = {}
 
-    def add(self, ino: int, poll_handle: PollHandle) -> None:
-        """Keep a handle until the text of `ino` changes."""
-        self._handles.setdefault(ino, []).append(poll_handle)
+    def add(self, ino: int, handle: "TextHandle", poll_handle: PollHandle) -> None:
+        """Keep what wakes the pollers of an open file until the text of `ino` changes; the newest replaces older."""
+        self._handles.setdefault(ino, {})[handle] = poll_handle
 
     def changed(self, ino: int) -> None:
         """Wake all who wait for a change of `ino`."""
-        for poll_handle in self._handles.pop(ino, []):
+        for poll_handle in self._handles.pop(ino, {}).values():
             self._wake(poll_handle)
+
+    def remove(self, ino: int, handle: "TextHandle") -> None:
+        """Forget an open file that is closed."""
+        self._handles.get(ino, {}).pop(handle, None)
 
 
 class ResultHandle(Plain):
@@ -236,6 +241,8 @@ class SpecHandle(Plain):
             case document.Refuse(error):
                 self._note(error)
                 raise error
+            case document.Submit() if self._node.parent is None:
+                pass  # a file that was removed while it was open starts nothing
             case document.Submit(data):
                 await self._submit(content, data)
             case _:

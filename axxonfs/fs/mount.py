@@ -8,13 +8,12 @@ ENOTCONN: an empty directory would tell `rsync --delete` a lie.
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyfuse3
@@ -30,6 +29,7 @@ from axxonfs.fs.operations import Operations
 from axxonfs.fs.options import MountOptions
 from axxonfs.fs.reader import Pool
 from axxonfs.fs.state import MountState
+from axxonfs.fs.tasks import Tasks
 from axxonfs.remote import trust
 from axxonfs.remote.channel import Link
 from axxonfs.remote.credentials import Credentials
@@ -41,8 +41,8 @@ CONNECT_TIMEOUT_S = 10.0
 # Handlers that may wait at once; 99, the default, would freeze metadata as well (measured).
 MAX_TASKS = 4096
 GRACE_S = 10.0
+LAST_WORDS_S = 1.0  # for the answers to those that were given up
 RETRY_EVERY_S = 5.0
-RESTART_PAUSE_S = 5.0
 HOUSEKEEPING_S = 1.0  # stats.json is rebuilt at most this often
 
 
@@ -134,17 +134,20 @@ class _Live:
         # Cameras first: a session's directory is named once, with the name of its camera.
         await self._catalog.refresh_cameras()
         await self._catalog.refresh()
-        clean = False
+        clean, refusal = False, None
         try:
             async with trio.open_nursery() as nursery:
                 pool, state = self._assemble(nursery)
-                self._mount(state)
-                self._serve_in(nursery, pool, state)
-                await self._ending.wait()
+                refusal = self._mount(state)
+                if refusal is None:
+                    self._serve_in(nursery, pool, state)
+                    await self._ending.wait()
                 clean = True
                 nursery.cancel_scope.cancel()
         finally:
             self._close(unmount=clean)
+        if refusal is not None:
+            raise refusal
 
     def _close(self, *, unmount: bool) -> None:
         """End the mount; after a crash it stays, and answers ENOTCONN."""
@@ -154,7 +157,8 @@ class _Live:
         pyfuse3.close(unmount=unmount)
         log.info("ended mountpoint=%s unmounted=%s", self._plan.mountpoint, unmount)
 
-    def _mount(self, state: MountState) -> None:
+    def _mount(self, state: MountState) -> errors.MountpointError | None:
+        """Mount; return why not, for a raise in a nursery would come out in a group."""
         options = set(pyfuse3.default_options) | {
             # No ":" in it, or df takes the mount for a remote one.
             f"fsname=axxonfs@{self._plan.endpoint.host.replace(':', '_').replace(',', '_')}",
@@ -164,41 +168,39 @@ class _Live:
             "noexec",
         }
         options |= {word for word in ("allow_other", "ro") if getattr(self._plan.options, word)}
-        self._operations = Operations(state)
-        mountpoint.clear_dead(self._plan.mountpoint)
         try:
-            pyfuse3.init(self._operations, str(self._plan.mountpoint), options)
-        except RuntimeError as error:
-            raise errors.MountpointError(
-                f"{self._plan.mountpoint} could not be mounted: the reason is in the line above"
-            ) from error
+            mountpoint.clear_dead(self._plan.mountpoint)
+            pyfuse3.init(Operations(state), str(self._plan.mountpoint), options)
+        except errors.MountpointError as error:
+            return error
+        except RuntimeError:
+            return errors.MountpointError(f"{self._plan.mountpoint} could not be mounted: the line above says why")
         self._mounted = True
+        return None
 
     def _assemble(self, nursery: trio.Nursery) -> tuple[Pool, MountState]:
         options = self._plan.options
+        tasks = Tasks(nursery)
         pool = Pool(
             self._client,
-            nursery,
+            tasks,
             cache_bytes=options.cache_size,
             chunk_size_bytes=options.chunk_size,
             max_streams=options.max_streams,
             rate_limit_bytes=options.rate_limit,
         )
-        return pool, MountState(options, self._catalog, pool, self._pollers, self._journal, nursery)
+        return pool, MountState(options, self._catalog, pool, self._pollers, self._journal, tasks)
 
     def _serve_in(self, nursery: trio.Nursery, pool: Pool, state: MountState) -> None:
-        stats = self._view.add_text("stats.json", lambda: status.render(self._stats(pool)))
+        stats = self._view.add_text("stats.json", lambda: status.render(self._stats(pool, state)))
         self._notifier.start()
         nursery.start_soon(self._serve)
         nursery.start_soon(self._signals, state)
         nursery.start_soon(self._announce)
-        for task in (
-            self._catalog.run,
-            self._catalog.keep_alive,
-            self._renew,
-            functools.partial(self._housekeeping, state, stats),
-        ):
-            nursery.start_soon(self._lasting, task)
+        state.tasks.start_lasting(self._catalog.run)
+        state.tasks.start_lasting(self._catalog.keep_alive)
+        state.tasks.start_lasting(self._renew)
+        state.tasks.start_lasting(self._housekeeping, state, stats)
 
     async def _serve(self) -> None:
         try:
@@ -213,16 +215,6 @@ class _Live:
         log.info("mounted mountpoint=%s sessions=%d", self._plan.mountpoint, len(self._view.entries))
         self._ready()
 
-    async def _lasting(self, task: Callable[[], Awaitable[None]]) -> None:
-        """Run a task that never ends; a mistake of ours in it costs a moment, not the mount."""
-        while True:
-            try:
-                await task()
-            except Exception:
-                self._operations.unexpected += 1
-                log.exception("task failed unexpectedly")
-            await trio.sleep(RESTART_PAUSE_S)
-
     async def _signals(self, state: MountState) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving:
             async for number in arriving:
@@ -232,6 +224,9 @@ class _Live:
                     await self._ending.wait()
                 # What is in flight now is given up with EIO, so that nobody is left blocked.
                 state.give_up()
+                with trio.move_on_after(LAST_WORDS_S):
+                    await self._ending.wait()
+                self._ending.set()
 
     async def _renew(self) -> None:
         while True:
@@ -256,13 +251,13 @@ class _Live:
                 case Changed(ino):
                     self._pollers.changed(ino)
 
-    def _stats(self, pool: Pool) -> dict[str, object]:
+    def _stats(self, pool: Pool, state: MountState) -> dict[str, object]:
         return {
             "version": 1,
             "sessions": len(self._view.entries),
             "cameras": len(self._view.cameras),
-            "last_listing": self._catalog.last_listing_s,
+            "last_listing": status.epoch(self._catalog.last_listing_s),
             "cache": {"used_bytes": pool.cache.used_bytes, "budget_bytes": pool.cache.budget_bytes},
             "reads": dataclasses.asdict(pool.counters),
-            "unexpected_errors": self._operations.unexpected,
+            "unexpected_errors": state.tasks.unexpected,
         }

@@ -52,10 +52,7 @@ def _answers(
         except pyfuse3.FUSEError:
             raise
         except Exception as error:
-            self.unexpected += 1
-            log.exception("%s failed unexpectedly", handler.__name__)
-            if os.environ.get("AXXONFS_RAISE"):
-                raise
+            self.note_unexpected(handler.__name__, error)
             raise pyfuse3.FUSEError(errno.EIO) from error
 
     return cast("Callable[Concatenate[Operations, P], Coroutine[Any, Any, R]]", answering)
@@ -70,7 +67,7 @@ class Operations(pyfuse3.Operations):
 
     def __init__(self, mount: MountState) -> None:
         super().__init__()
-        self.unexpected = 0  # failures that no domain error foresees
+        self.note_unexpected = mount.tasks.note_unexpected
         self._mount = mount
         self._tree = mount.view.tree
         self._handles: dict[int, handles.Handle] = {}

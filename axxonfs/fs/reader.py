@@ -8,11 +8,12 @@ awaits are for a chunk, a stream, or room in a window. Imports core and remote.
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
 from axxonfs.core import chunks, errors, readahead
+from axxonfs.fs.tasks import Tasks
 from axxonfs.remote.download import DownloadStream
 from axxonfs.remote.exports import ExportClient
 
@@ -34,7 +35,6 @@ class Counters:
     streams_open: int = 0
     retries: int = 0
     failures: int = 0
-    unexpected: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Source:
     session_id: str
     path: str
     size_bytes: int
+    touched: Callable[[], None]  # called when a download begins: it starts the server's timer anew
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -57,12 +58,12 @@ class _Wait:
 
 
 class Pool:
-    """What all results of a mount share: the client, the cache, the nursery of the streams, a bound of streams."""
+    """What all results of a mount share: the client, the cache, the tasks of the streams, a bound of streams."""
 
     def __init__(
         self,
         client: ExportClient,
-        nursery: trio.Nursery,
+        tasks: Tasks,
         *,
         cache_bytes: int,
         chunk_size_bytes: int,
@@ -71,7 +72,7 @@ class Pool:
         limits: readahead.Limits | None = None,
     ) -> None:
         self.client = client
-        self.nursery = nursery
+        self.tasks = tasks
         self.cache = chunks.ChunkCache(cache_bytes)
         self.chunk_size_bytes = chunk_size_bytes
         self.slots = trio.CapacityLimiter(max_streams)
@@ -280,7 +281,7 @@ class ResultReader:
                     self._resume[stream] = trio.Event()
                     self._scopes[stream] = trio.CancelScope()
                     self._pool.make_room()
-                    self._pool.nursery.start_soon(self._run, stream, index)
+                    self._pool.tasks.start(self._run, stream, index)
                 case readahead.Continue(stream):
                     self._resume[stream].set()
                 case readahead.Stop(stream):
@@ -296,10 +297,8 @@ class ResultReader:
             log.debug("stream broke session=%s error=%r", self._source.session_id, error)
             broken = error
         except Exception as error:
-            # As in the handlers: a mistake of ours costs a read, not the mount.
-            log.exception("stream failed unexpectedly session=%s", self._source.session_id)
-            self._pool.counters.unexpected += 1
             broken = errors.WrongBytesError(f"unexpected: {error!r}")
+            raise
         finally:
             del self._scopes[stream], self._resume[stream]
             self._policy.on_end(stream)
@@ -308,6 +307,7 @@ class ResultReader:
     async def _download(self, stream: int, index: int) -> None:
         counters = self._pool.counters
         download = self._open(index)
+        self._source.touched()
         counters.streams_opened += 1
         counters.streams_open += 1
         try:

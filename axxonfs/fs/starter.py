@@ -21,6 +21,7 @@ from axxonfs.core.folder import NewFolder
 from axxonfs.core.view import Entry, SessionInfo
 from axxonfs.fs.catalog import Catalog
 from axxonfs.fs.journal import Intent, Journal
+from axxonfs.fs.tasks import Tasks
 from axxonfs.wire import export_pb2, export_service_pb2
 
 log = logging.getLogger(__name__)
@@ -68,14 +69,14 @@ class Starter:
         catalog: Catalog,
         folder: NewFolder,
         journal: Journal,
-        nursery: trio.Nursery,
+        tasks: Tasks,
         zone: zoneinfo.ZoneInfo | None,
         save: Callable[[bytes, bytes], None],
     ) -> None:
         self._catalog = catalog
         self._folder = folder
         self._journal = journal
-        self._nursery = nursery
+        self._tasks = tasks
         self._zone = zone
         self._doubts = {intent.marker: _Doubt(intent, frozenset()) for intent in journal.intents()}
         self._cameras_s = time.time()
@@ -107,7 +108,7 @@ class Starter:
             ServerAwayError: nothing was started, as far as a complete listing tells.
         """
         attempt = _Attempt(label, document)
-        self._nursery.start_soon(self._attempt, attempt)
+        self._tasks.start(self._attempt, attempt)
         with trio.move_on_after(WRITE_DEADLINE_S):
             await attempt.done.wait()
         if not attempt.done.is_set():
@@ -119,7 +120,7 @@ class Starter:
         """Journal a checked document and start it behind; a refusal becomes `NAME.error`."""
         intent = _intent(label, resolved)
         await self._catalog.write_journal(lambda: self._journal.intend(intent))
-        self._nursery.start_soon(self._attempt, _Attempt(label, document, resolved, intent))
+        self._tasks.start(self._attempt, _Attempt(label, document, resolved, intent))
 
     # -- one start ------------------------------------------------------------------
 
@@ -130,6 +131,9 @@ class Starter:
             log.info("start refused name=%s error=%s", attempt.label, error)
             attempt.error = error
             self.note_error(attempt.label, error)
+        except Exception as error:
+            attempt.error = errors.UnavailableError(f"unexpected: {error!r}")
+            raise
         finally:
             attempt.done.set()
 
@@ -258,11 +262,11 @@ class Starter:
             doubt = next((doubt for doubt in self._doubts.values() if _matches(doubt, info)), None)
             if doubt is not None:
                 del self._doubts[doubt.intent.marker]
-                self._nursery.start_soon(self._adopt, doubt.intent, info.session.id)
+                self._tasks.start(self._adopt, doubt.intent, info.session.id)
         for doubt in list(self._doubts.values()):
             if time.time() - doubt.intent.at_s > DOUBT_ENDS_S:
                 self.note_error(doubt.intent.label, errors.UnavailableError(_NEVER_STARTED))
-                self._nursery.start_soon(self._give_up, doubt)
+                self._tasks.start(self._give_up, doubt)
 
 
 def _intent(label: str, resolved: spec.Resolved) -> Intent:

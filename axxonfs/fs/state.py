@@ -8,8 +8,6 @@ loop; nothing here waits for the server.
 import logging
 import time
 
-import trio
-
 from axxonfs.core import errors, folder, tree, view
 from axxonfs.fs import handles
 from axxonfs.fs.catalog import Catalog
@@ -17,6 +15,7 @@ from axxonfs.fs.journal import Journal, SavedFile
 from axxonfs.fs.options import MountOptions
 from axxonfs.fs.reader import Pool, ResultReader, Source
 from axxonfs.fs.starter import Starter
+from axxonfs.fs.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ class MountState:
         pool: Pool,
         pollers: handles.Pollers,
         journal: Journal,
-        nursery: trio.Nursery,
+        tasks: Tasks,
     ) -> None:
         self.options = options
         self.view = catalog.view
@@ -42,12 +41,12 @@ class MountState:
         self._pool = pool
         self._pollers = pollers
         self._journal = journal
-        self._nursery = nursery
+        self.tasks = tasks
         self._readers: dict[view.Result, ResultReader] = {}
         self._starter: Starter | None = None
         if self.folder is not None:
             self._restore(self.folder)
-            self._starter = Starter(catalog, self.folder, journal, nursery, options.timezone, self.save_files)
+            self._starter = Starter(catalog, self.folder, journal, tasks, options.timezone, self.save_files)
 
     # -- opening -----------------------------------------------------------------
 
@@ -84,7 +83,8 @@ class MountState:
     def _reader(self, content: view.Result) -> ResultReader:
         reader = self._readers.get(content)
         if reader is None:
-            source = Source(content.entry.session.id, content.file.path, content.size)
+            entry = content.entry
+            source = Source(entry.session.id, content.file.path, content.size, lambda: self.catalog.downloading(entry))
             reader = self._readers[content] = ResultReader(self._pool, source)
         return reader
 
@@ -130,7 +130,7 @@ class MountState:
             raise errors.NotEmptyError("the session has results")
         entry.facts.going = True
         self.view.take_away(entry, time.time())
-        self._nursery.start_soon(self._destroy_behind, entry)
+        self.tasks.start(self._destroy_behind, entry)
 
     def _check_may_destroy(self, entry: view.Entry) -> None:
         rule = self.options.destroy
@@ -174,7 +174,7 @@ class MountState:
         entries = self.folder.directory.entries
         saved = [_saved(entries[name]) for name in names if name in entries]
         removed = [name for name in names if name not in entries]
-        self._nursery.start_soon(self._save_files, removed, saved)
+        self.tasks.start(self._save_files, removed, saved)
 
     async def _save_files(self, removed: list[bytes], saved: list[SavedFile]) -> None:
         try:

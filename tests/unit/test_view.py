@@ -343,15 +343,23 @@ def test_after_any_listings_the_tree_is_what_the_rules_say(listings: list[dict[s
         shown.apply_listing(
             [builders.completed(key) if finished else builders.running(key) for key, finished in found.items()], NOW_S
         )
-        done |= found
+        done |= {key: finished or done.get(key, False) for key, finished in found.items()}
         absent = {key: 0 if key in found else count + 1 for key, count in {**dict.fromkeys(found, 0), **absent}.items()}
         absent = {key: count for key, count in absent.items() if count < 2}
+        done = {key: done[key] for key in absent}
         assert shown.entries.keys() == absent.keys()
         assert len(shown.sessions.entries) == len(absent)
         for key, entry in shown.entries.items():
             expected = sessions.State.COMPLETED if done[key] else sessions.State.RUNNING
             assert entry.session.state is expected
             assert len(shown.visible_results(entry)) == done[key]
+
+
+def test_a_listing_that_is_older_than_an_answer_takes_no_result_away(shown: view.View) -> None:
+    shown.apply_listing([builders.completed()], NOW_S)
+    shown.apply_listing([builders.running()], NOW_S)
+    assert text(shown, "state") == "completed\n"
+    assert RESULT in inside(shown)
 
 
 def test_an_unknown_state_number_is_shown_and_harmless(shown: view.View) -> None:
