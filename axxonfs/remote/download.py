@@ -74,7 +74,9 @@ class DownloadStream:
         self._error: BaseException | None = None
         self._trio = trio.lowlevel.current_trio_token()
         self._finished = trio.Event()
-        threading.Thread(target=self._run, name=f"download-{start_index}", daemon=True).start()
+        # A daemon: one that hangs in a login must not keep the process from its end.
+        self._thread = threading.Thread(target=self._run, name=f"download-{start_index}", daemon=True)
+        self._thread.start()
 
     @property
     def relative(self) -> bool | None:
@@ -121,6 +123,7 @@ class DownloadStream:
         self.cancel()
         with trio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
             await self._finished.wait()
+            self._thread.join()  # it has nothing left to do but to end
 
     def _take(self) -> tuple[Batch, trio.Event | None]:
         """Return what waits, and the event to sleep on where nothing does and more may come."""

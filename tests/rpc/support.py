@@ -2,6 +2,8 @@
 
 import contextlib
 import datetime as dt
+import functools
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
@@ -15,6 +17,8 @@ from axxonfs.remote.channel import Link
 from axxonfs.remote.exports import ExportClient
 from axxonfs.remote.login import Credentials, PasswordFile
 from axxonfs.remote.trust import Endpoint, TrustOptions, establish
+from axxonfs.simulator.certificates import ensure_certificates
+from axxonfs.simulator.config import SimulatorConfig
 from axxonfs.simulator.server import Simulator
 from axxonfs.wire import authentication_pb2, domain_pb2, export_pb2, export_service_pb2
 
@@ -22,6 +26,22 @@ USER = "root"
 PASSWORD = "correct horse"
 TIMEOUT_S = 10.0
 WIRE_TIME = "%Y%m%dT%H%M%S.%f"
+
+
+def make_simulator(tmp_path: Path, **settings: Any) -> Simulator:
+    """Return a simulator that need not make keys of its own, which takes longer than most tests."""
+    directory = tmp_path / "simulator"
+    directory.mkdir()
+    for name, content in certificate_files().items():
+        (directory / name).write_bytes(content)
+    return Simulator(SimulatorConfig(directory=directory, users={USER: PASSWORD}, **settings))
+
+
+@functools.cache
+def certificate_files() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as directory:
+        ensure_certificates(Path(directory), "Server", ())
+        return {path.name: path.read_bytes() for path in Path(directory).iterdir()}
 
 
 def write_password(path: Path, password: str = PASSWORD) -> PasswordFile:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 import trio
 import trio.testing
@@ -15,12 +16,11 @@ from axxonfs.core.chunks import KIB, ChunkSizeClampedError
 from axxonfs.remote.channel import LOOKAHEAD_BYTES
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 from axxonfs.remote.exports import ExportClient
-from axxonfs.simulator.config import SimulatorConfig
 from axxonfs.simulator.faults import Action
 from axxonfs.simulator.server import Simulator
 from axxonfs.simulator.switches import Switches
-from axxonfs.wire import domain_pb2, export_service_pb2
-from tests.rpc.support import PASSWORD, TIMEOUT_S, USER, connect, finished, scripted
+from axxonfs.wire import authentication_pb2, domain_pb2, export_service_pb2
+from tests.rpc.support import GOOD_LOGIN, TIMEOUT_S, connect, finished, make_simulator, scripted
 
 CHUNK = 16 * KIB
 SIZE = 100 * CHUNK + 77
@@ -60,8 +60,10 @@ class Result:
 
 @pytest.fixture
 def result(tmp_path: Path) -> Iterator[Result]:
-    config = SimulatorConfig(directory=tmp_path / "simulator", users={USER: PASSWORD}, file_size_bytes=SIZE)
-    with Simulator(config) as simulator, contextlib.closing(connect(simulator, tmp_path)) as link:
+    with (
+        make_simulator(tmp_path, file_size_bytes=SIZE) as simulator,
+        contextlib.closing(connect(simulator, tmp_path)) as link,
+    ):
         yield Result(simulator, ExportClient(link))
 
 
@@ -95,13 +97,9 @@ async def test_a_whole_file_arrives_in_order(result: Result, switches: Switches,
 
 
 async def test_a_file_that_ends_with_an_empty_chunk_is_whole(tmp_path: Path) -> None:
-    config = SimulatorConfig(
-        directory=tmp_path / "simulator",
-        users={USER: PASSWORD},
-        file_size_bytes=4 * CHUNK,
-        switches=Switches(empty_last_chunk=True),
-    )
-    with Simulator(config) as simulator, contextlib.closing(connect(simulator, tmp_path)) as link:
+    switches = Switches(empty_last_chunk=True)
+    made = make_simulator(tmp_path, file_size_bytes=4 * CHUNK, switches=switches)
+    with made as simulator, contextlib.closing(connect(simulator, tmp_path)) as link:
         assert len(await read(Result(simulator, ExportClient(link)).stream())) == 4
 
 
@@ -232,6 +230,8 @@ async def test_a_token_rejected_again_is_an_error(result: Result) -> None:
         await read(result.stream())
     assert result.simulator.calls.count("AuthenticateEx2") == before + 1
     assert result.simulator.calls.count("DownloadFile") == 2
+    with pytest.raises(errors.LoginDelayedError):
+        result.client.server_version()
 
 
 async def test_a_token_that_ends_in_the_middle_is_for_the_reader_to_resume(result: Result) -> None:
@@ -305,6 +305,28 @@ async def test_cancel_wakes_the_reader_and_ends_the_thread_and_the_call(result: 
     assert download_threads() == []
     await trio.to_thread.run_sync(result.simulator.calls.wait_for, "DownloadFile", 1, TIMEOUT_S)
     assert result.simulator.calls.entries()[-1].status == "CANCELLED"
+
+
+async def test_a_stream_that_is_cancelled_during_its_login_ends_without_waiting_for_chunks(tmp_path: Path) -> None:
+    asked, may_answer, finished_call = threading.Event(), threading.Event(), threading.Event()
+
+    def log_in(_request: object, _context: object) -> authentication_pb2.AuthenticateResponseEx:
+        asked.set()
+        may_answer.wait(TIMEOUT_S)
+        return GOOD_LOGIN
+
+    def silence(_request: object, context: grpc.ServicerContext) -> Iterator[export_service_pb2.FileChunk]:
+        if context.add_callback(finished_call.set):
+            finished_call.wait(TIMEOUT_S)
+        return iter(())
+
+    with scripted(tmp_path, AuthenticateEx2=log_in, DownloadFile=silence) as client:
+        stream = endless_stream(client)
+        assert await trio.to_thread.run_sync(asked.wait, TIMEOUT_S)
+        stream.cancel()
+        may_answer.set()
+        await stream.aclose()
+        assert download_threads() == []
 
 
 async def test_closing_a_parked_stream_ends_its_thread(result: Result) -> None:

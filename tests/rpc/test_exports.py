@@ -15,11 +15,10 @@ import pytest
 from axxonfs.core import errors
 from axxonfs.remote.exports import ExportClient, SessionInfo
 from axxonfs.remote.statuses import domain_error
-from axxonfs.simulator.config import SimulatorConfig
 from axxonfs.simulator.server import Simulator
 from axxonfs.simulator.switches import Switches
 from axxonfs.wire import domain_pb2, export_pb2, export_service_pb2
-from tests.rpc.support import PASSWORD, TIMEOUT_S, USER, clip, connect, finished, scripted
+from tests.rpc.support import TIMEOUT_S, USER, clip, connect, finished, make_simulator, scripted
 
 Status = grpc.StatusCode
 
@@ -46,8 +45,7 @@ EXPECTED: dict[grpc.StatusCode, type[errors.AxxonfsError]] = {
 
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[Simulator]:
-    config = SimulatorConfig(directory=tmp_path / "simulator", users={USER: PASSWORD}, file_size_bytes=100_000)
-    with Simulator(config) as running:
+    with make_simulator(tmp_path, file_size_bytes=100_000) as running:
         yield running
 
 
@@ -118,8 +116,7 @@ def test_a_token_in_the_servers_words_is_blotted_out(simulator: Simulator, clien
 
 @pytest.mark.parametrize("san", [(), ("node.example", "127.0.0.1")], ids=["common name", "alternative names"])
 def test_calls_go_over_tls_with_certificates_of_both_kinds(tmp_path: Path, san: tuple[str, ...]) -> None:
-    config = SimulatorConfig(directory=tmp_path / "simulator", users={USER: PASSWORD}, san=san)
-    with Simulator(config) as simulator, contextlib.closing(connect(simulator, tmp_path)) as link:
+    with make_simulator(tmp_path, san=san) as simulator, contextlib.closing(connect(simulator, tmp_path)) as link:
         assert ExportClient(link).server_version() == "3.0.0.46 (axxonfs simulator)"
 
 
@@ -136,6 +133,14 @@ def test_control_and_data_are_two_connections_that_give_up_what_is_not_acknowled
     assert len(sockets_to(simulator.port)) == 1
     assert sum(len(chunk.data) for chunk in client.open_download(session_id, file.path, 64, 0)) == file.size
     assert sockets_to(simulator.port) == [8000, 8000]
+
+
+def test_two_links_share_no_connection(tmp_path: Path) -> None:
+    with make_simulator(tmp_path, plaintext=True) as simulator, contextlib.ExitStack() as links:
+        for _ in range(2):
+            link = links.enter_context(contextlib.closing(connect(simulator, tmp_path)))
+            ExportClient(link).server_version()
+        assert len(sockets_to(simulator.port)) == 2
 
 
 def sockets_to(port: int) -> list[int]:
@@ -230,13 +235,11 @@ def test_a_server_that_rejects_every_token_is_not_worn_out_with_logins(
 
 
 def test_an_account_without_the_right_to_export_is_told_so(tmp_path: Path) -> None:
-    config = SimulatorConfig(
-        directory=tmp_path / "simulator",
-        plaintext=True,
-        users={USER: PASSWORD},
-        users_without_export=frozenset({USER}),
-    )
-    with Simulator(config) as simulator, contextlib.closing(connect(simulator, tmp_path)) as link:
+    nobody = frozenset({USER})
+    with (
+        make_simulator(tmp_path, users_without_export=nobody) as simulator,
+        contextlib.closing(connect(simulator, tmp_path)) as link,
+    ):
         client = ExportClient(link)
         with pytest.raises(errors.AccessError, match="cannot start the export: Insufficient privileges"):
             client.start_session(clip(client))

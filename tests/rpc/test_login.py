@@ -15,7 +15,6 @@ import pytest
 from axxonfs.core import errors
 from axxonfs.remote.credentials import Password
 from axxonfs.remote.login import Credentials, Login, PasswordFile, PasswordVariable, retry_delay_s, verdict
-from axxonfs.simulator.config import SimulatorConfig
 from axxonfs.simulator.server import Simulator
 from axxonfs.simulator.switches import Switches
 from axxonfs.stubs.authentication_pb2_grpc import (
@@ -24,7 +23,7 @@ from axxonfs.stubs.authentication_pb2_grpc import (
     add_AuthenticationServiceServicer_to_server,
 )
 from axxonfs.wire import authentication_pb2 as wire
-from tests.rpc.support import PASSWORD, TIMEOUT_S, USER, write_password
+from tests.rpc.support import PASSWORD, TIMEOUT_S, USER, make_simulator, write_password
 
 SECRET_TOKEN = "eyJhbGciOi.token-of-the-test.c2lnbmF0dXJl"
 GOOD = wire.AuthenticateResponseEx(token_name="auth_token", token_value=SECRET_TOKEN, expires_in=300)
@@ -62,9 +61,8 @@ def stub_of(port: int) -> Iterator[Callable[[], AuthenticationServiceStub]]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    config = SimulatorConfig(directory=tmp_path / "simulator", plaintext=True, users={USER: PASSWORD})
     clock, file = Clock(), write_password(tmp_path / "password")
-    with Simulator(config) as simulator, stub_of(simulator.port) as stub:
+    with make_simulator(tmp_path, plaintext=True) as simulator, stub_of(simulator.port) as stub:
         yield Server(simulator, Login(stub, Credentials(USER, file), clock=clock, jitter=lambda: 0.0), clock, file)
 
 
