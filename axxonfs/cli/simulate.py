@@ -123,6 +123,9 @@ def run(args: argparse.Namespace) -> int:
             print(_invitation(simulator, args.user, password_file), flush=True)
             signal.sigwait(_ENDING)
     finally:
+        # A second Ctrl-C while it was ending means no more than the first.
+        while signal.sigtimedwait(_ENDING, 0):
+            pass
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
     return 0
 

@@ -81,6 +81,13 @@ def test_it_says_how_to_connect_and_ends_cleanly(tmp_path: Path, ending: signal.
     assert [json.loads(line)["method"] for line in log.read_text().splitlines()] == ["AuthenticateEx2", "ListSessions"]
 
 
+def test_being_told_twice_is_as_good_as_once(tmp_path: Path) -> None:
+    with running("--directory", str(tmp_path)) as (process, _):
+        for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            process.send_signal(ending)
+        assert process.wait(TIMEOUT_S) == 0
+
+
 def test_the_demo_password_is_made_up_once_and_kept_from_others(tmp_path: Path) -> None:
     passwords = set()
     for _ in range(2):
