@@ -30,16 +30,18 @@ class CallEntry(NamedTuple):
     method: str
     request: str
     status: str
+    messages: int  # that a stream has sent so far
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Call:
-    """The handle by which the service layer ends an entry."""
+    """The handle by which the service layer counts for an entry and ends it."""
 
     started_s: float
     method: str
     request: str
     status: str = RUNNING
+    messages: int = 0
 
 
 class CallLog:
@@ -74,7 +76,9 @@ class CallLog:
     def entries(self) -> list[CallEntry]:
         """Return all calls in the order of their beginning."""
         with self._changed:
-            return [CallEntry(call.started_s, call.method, call.request, call.status) for call in self._calls]
+            return [
+                CallEntry(call.started_s, call.method, call.request, call.status, call.messages) for call in self._calls
+            ]
 
     def clear(self) -> None:
         """Forget all calls; the file keeps them."""
@@ -110,6 +114,7 @@ class CallLog:
             "method": call.method,
             "request": call.request,
             "status": call.status,
+            "messages": call.messages,
         }
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
 

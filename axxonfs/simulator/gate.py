@@ -18,7 +18,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from axxonfs.simulator.calls import CallLog
+from axxonfs.simulator.calls import Call, CallLog
 from axxonfs.simulator.faults import Fault, Faults
 from axxonfs.simulator.logins import TOKEN_NAME, Logins, Token
 from axxonfs.simulator.refusal import Refusal
@@ -86,19 +86,21 @@ class Gate:
         self, name: str, method: Method, *, public: bool
     ) -> Callable[[Message, grpc.ServicerContext], Iterator[bytes]]:
         def answer(request: Message, context: grpc.ServicerContext) -> Iterator[bytes]:
-            with self._logged(name, request, context):
+            with self._logged(name, request, context) as call:
                 caller = self._admit(name, context, public=public)
-                yield from map(self._serialised, self._disturbed(method(request, caller), caller, context))
+                for message in self._disturbed(method(request, caller), caller, context):
+                    call.messages += 1
+                    yield self._serialised(message)
 
         return answer
 
     @contextlib.contextmanager
-    def _logged(self, name: str, request: Message, context: grpc.ServicerContext) -> Iterator[None]:
+    def _logged(self, name: str, request: Message, context: grpc.ServicerContext) -> Iterator[Call]:
         """Enter the call into the log, turn a Refusal into its status, and write down how the call ended."""
         call = self._calls.begin(name, request)
         status = "UNKNOWN"
         try:
-            yield
+            yield call
             status = "OK" if context.is_active() else "CANCELLED"
         except Refusal as refusal:
             status = refusal.code

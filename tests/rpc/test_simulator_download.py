@@ -53,6 +53,16 @@ def test_a_download_can_start_in_the_middle(served: Served) -> None:
     assert b"".join(chunk.data for chunk in chunks) == pattern(9, 40 * 102_400, SIZE - 40 * 102_400)
 
 
+def test_the_log_says_how_many_chunks_each_download_has_sent(served: Served) -> None:
+    simulator, client = served
+    session_id = add(served)
+    simulator.calls.clear()
+    for start in (0, 40):
+        assert list(client.download(session_id, "x", kb=100, start=start))
+    simulator.calls.wait_for("DownloadFile", 2, TIMEOUT_S)
+    assert [entry.messages for entry in simulator.calls.entries()] == [49, 9]
+
+
 def test_the_tail_of_a_terabyte_is_there_at_once(served: Served) -> None:
     session_id = add(served, BIG)
     [chunk] = served[1].download(session_id, "x", kb=1024, start=(BIG >> 20) - 1)
