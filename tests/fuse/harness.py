@@ -9,8 +9,10 @@ import contextlib
 import dataclasses
 import datetime as dt
 import functools
+import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -22,8 +24,12 @@ from typing import Any
 import pytest
 
 from axxonfs.fs import mountpoint
+from axxonfs.simulator.calls import CallEntry
 from axxonfs.simulator.config import SimulatorConfig
+from axxonfs.simulator.records import ResultFile
 from axxonfs.simulator.server import Simulator
+from axxonfs.simulator.times import wire_time
+from axxonfs.wire import export_pb2
 
 USER, PASSWORD = "root", "correct horse"
 TIMEOUT_S = 60.0
@@ -103,6 +109,28 @@ class Rig:
         assert isinstance(path, Path)
         return path
 
+    def hold(self, *files: ResultFile, user: str = "somebody") -> Path:
+        """Let the server hold a finished export of somebody else with these results; return its directory."""
+        session_id = self.sim.sessions.add(plain_options(), files=files, user=user)
+        self.look()
+        return self.session_dir(session_id)
+
+    def hold_bytes(self, size: int) -> Path:
+        """Let the server hold a result of so many bytes, all of its own; return it."""
+        [result] = self.results(self.hold(pattern_file(size)))
+        return result
+
+    def look(self) -> None:
+        """Let the mount list the sessions now: it does when somebody begins to follow a text."""
+        with (self.path / ".axxonfs" / "spec.schema.json").open() as text:
+            poll = select.poll()
+            poll.register(text, select.POLLPRI)
+            poll.poll(0)
+
+    def downloads(self) -> list[CallEntry]:
+        """Return the downloads that the server was asked for, in their order."""
+        return [call for call in self.sim.calls.entries() if call.method == "DownloadFile"]
+
     def write_spec(self, name: str, **keys: Any) -> Path:
         """Write `new/NAME.json` and return the directory of the session that it started."""
         (self.new / f"{name}.json").write_text(json.dumps(keys))
@@ -148,6 +176,26 @@ def CLIP() -> dict[str, Any]:  # noqa: N802 - reads as the constant that it woul
     end = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(minutes=10)
     start = end - dt.timedelta(seconds=20)
     return {"camera": "1.Front door", "from": start.isoformat(), "to": end.isoformat(), "format": "mp4"}
+
+
+def plain_options() -> export_pb2.Options:
+    """Return the options of a clip of five minutes that ended an hour ago."""
+    end_ms = int(time.time() - 3600) * 1000
+    storage = "hosts/Server/MultimediaStorage.AliceBlue/MultimediaStorage"
+    options = export_pb2.Options(stream=export_pb2.StreamType(format=export_pb2.StreamType.MKV))
+    options.archive.sources.add(origin="hosts/Server/DeviceIpint.1/SourceEndpoint.video:0:0", storages=[storage])
+    options.archive.start_timestamp = wire_time(end_ms - 300_000)
+    options.archive.end_timestamp = wire_time(end_ms)
+    return options
+
+
+_numbers = itertools.count(1)
+
+
+def pattern_file(size: int, **fields: Any) -> ResultFile:
+    """Return a result of bytes that no other result has; keyword arguments are fields of ResultFile."""
+    number = next(_numbers)
+    return ResultFile(**{"path": f"file-{number}", "size": size, "kind": "mkv", "seed": number, **fields})
 
 
 @contextlib.contextmanager
