@@ -63,6 +63,9 @@ _OPTIONS: _Options = (
     ("grpc.primary_user_agent", "axxonfs"),
 )
 
+# How grpc words a certificate that does not fit, and a name that does not.
+_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Custom verification check failed")
+
 
 class Stubs(NamedTuple):
     """The services, over one connection."""
@@ -95,11 +98,18 @@ class _Connection:
                 )
             return self._stubs
 
-    def close(self) -> None:
+    def reset(self, trust: Trust | None) -> None:
+        """End what there is; the next call connects anew."""
         with self._lock:
-            channel, self._channel, self._stubs, self._closed = self._channel, None, None, True
+            self._trust = trust
+            channel, self._channel, self._stubs = self._channel, None, None
         if channel is not None:
             channel.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        self.reset(None)
 
     def _connect(self) -> grpc.Channel:
         # With the scheme spelt out, no host name can be taken for another one ("unix:1").
@@ -111,7 +121,12 @@ class _Connection:
 
 
 class Link:
-    """A server, a login there, and two connections to it; close it when it is no longer needed."""
+    """A server, a login there, and two connections to it; close it when it is no longer needed.
+
+    `retrust` is asked once the server shows another certificate than `trust` was
+    made from: it returns a new trust (another of several pins), or raises the
+    CertificateError that the calls then end with.
+    """
 
     def __init__(
         self,
@@ -119,12 +134,15 @@ class Link:
         trust: Trust | None,
         credentials: Credentials,
         *,
+        retrust: Callable[[], Trust | None] | None = None,
         lookahead_bytes: int = LOOKAHEAD_BYTES,
     ) -> None:
         # Without the probe, which lets 4 to 27 MiB of an unread stream pile up (measured), lookahead bounds it.
         data_options = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", lookahead_bytes))
         self._control = _Connection(endpoint, trust, _OPTIONS)
         self._data = _Connection(endpoint, trust, (*_OPTIONS, *data_options))
+        self._retrust = retrust
+        self._retrusting = threading.Lock()
         self.endpoint = endpoint
         self.login = Login(lambda: self._control.stubs().authentication, credentials)
 
@@ -168,12 +186,16 @@ class Link:
 
         `again` says that the token before this one was rejected, too.
         """
-        metadata = self.login.metadata(timeout_s)
+        metadata: Metadata = ()
         try:
+            metadata = self.login.metadata(timeout_s)
             with translated(doing, [value for _, value in metadata]):
                 yield metadata
         except errors.TokenRejectedError:
             self.login.reject(metadata, again=again)
+            raise
+        except errors.ServerAwayError as error:
+            self._look_again(error)
             raise
 
     def close(self) -> None:
@@ -181,6 +203,19 @@ class Link:
         self.login.close()
         self._data.close()
         self._control.close()
+
+    def _look_again(self, error: errors.ServerAwayError) -> None:
+        """Where a handshake failed, decide anew whether to trust the server; the next call profits."""
+        if self._retrust is None or not any(words in str(error) for words in _UNTRUSTED):
+            return
+        if not self._retrusting.acquire(blocking=False):
+            return
+        try:
+            trust = self._retrust()
+            self._control.reset(trust)
+            self._data.reset(trust)
+        finally:
+            self._retrusting.release()
 
     def _with_token(self, once: Callable[[Metadata, float], _Result], doing: str, timeout_s: float) -> _Result:
         """Make a call under one deadline; a rejected token costs a fresh login and one more try."""

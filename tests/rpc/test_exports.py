@@ -1,8 +1,10 @@
 """The calls of the client: against the simulator over TLS, and against servers that answer oddly."""
 
 import contextlib
+import hashlib
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -13,12 +15,16 @@ import grpc
 import pytest
 
 from axxonfs.core import errors
+from axxonfs.remote.channel import Link
 from axxonfs.remote.exports import ExportClient, SessionInfo
+from axxonfs.remote.login import Credentials
 from axxonfs.remote.statuses import domain_error
+from axxonfs.remote.trust import Endpoint, Trust, TrustOptions, establish
+from axxonfs.simulator.certificates import ensure_certificates
 from axxonfs.simulator.server import Simulator
 from axxonfs.simulator.switches import Switches
 from axxonfs.wire import domain_pb2, export_pb2, export_service_pb2
-from tests.rpc.support import TIMEOUT_S, USER, clip, connect, finished, make_simulator, scripted
+from tests.rpc.support import TIMEOUT_S, USER, clip, connect, finished, make_simulator, scripted, write_password
 
 Status = grpc.StatusCode
 
@@ -159,13 +165,68 @@ def test_a_server_that_comes_back_is_found_by_the_same_link(simulator: Simulator
     with pytest.raises(errors.ServerAwayError):
         client.server_version()
     simulator.start()
+    until_answered(client)
+    assert simulator.calls.count("AuthenticateEx2") == 2
+
+
+def until_answered(client: ExportClient) -> None:
+    """Call until gRPC has connected again, which nothing announces; the timeout of the test bounds it."""
     pause = threading.Event()
-    while True:  # until gRPC has connected again; the timeout of the test bounds it
+    while True:
         with contextlib.suppress(errors.ServerAwayError):
             assert client.server_version()
-            break
+            return
         pause.wait(0.05)
-    assert simulator.calls.count("AuthenticateEx2") == 2
+
+
+@pytest.fixture
+def renewed(tmp_path: Path) -> dict[str, bytes]:
+    """Another certificate of the node, with its key."""
+    ensure_certificates(tmp_path / "renewed", "Server", ())
+    return {name: (tmp_path / "renewed" / name).read_bytes() for name in ("node.pem", "node.key")}
+
+
+@contextlib.contextmanager
+def pinned(simulator: Simulator, tmp_path: Path, *pins: str) -> Iterator[ExportClient]:
+    endpoint = Endpoint("127.0.0.1", simulator.port)
+
+    def decide() -> Trust | None:
+        return establish(endpoint, TrustOptions(pins=pins), learnt_name=None, timeout_s=TIMEOUT_S)
+
+    credentials = Credentials(USER, write_password(tmp_path / "password"))
+    with contextlib.closing(Link(endpoint, decide(), credentials, retrust=decide)) as link:
+        yield ExportClient(link)
+
+
+def restart_with(simulator: Simulator, files: dict[str, bytes]) -> None:
+    simulator.stop()
+    for name, content in files.items():
+        (simulator.config.directory / name).write_bytes(content)
+    simulator.start()
+
+
+def fingerprint(certificate: bytes) -> str:
+    return f"sha256:{hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.decode())).hexdigest()}"
+
+
+def test_a_server_that_comes_back_with_another_pinned_certificate_is_found_by_the_same_link(
+    simulator: Simulator, tmp_path: Path, renewed: dict[str, bytes]
+) -> None:
+    old, new = fingerprint(simulator.node_file.read_bytes()), fingerprint(renewed["node.pem"])
+    with pinned(simulator, tmp_path, old, new) as client:
+        client.server_version()
+        restart_with(simulator, renewed)
+        until_answered(client)
+
+
+def test_a_server_that_comes_back_with_a_certificate_that_is_not_pinned_is_refused_in_words(
+    simulator: Simulator, tmp_path: Path, renewed: dict[str, bytes]
+) -> None:
+    with pinned(simulator, tmp_path, fingerprint(simulator.node_file.read_bytes())) as client:
+        client.server_version()
+        restart_with(simulator, renewed)
+        with pytest.raises(errors.CertificateError, match="is not pinned"):
+            until_answered(client)
 
 
 def test_a_call_ends_at_its_deadline(simulator: Simulator, client: ExportClient) -> None:
