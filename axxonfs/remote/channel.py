@@ -98,18 +98,20 @@ class _Connection:
                 )
             return self._stubs
 
-    def reset(self, trust: Trust | None) -> None:
+    def reset(self, trust: Trust) -> None:
         """End what there is; the next call connects anew."""
+        self._trust = trust
+        self._drop()
+
+    def close(self) -> None:
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         with self._lock:
-            self._trust = trust
             channel, self._channel, self._stubs = self._channel, None, None
         if channel is not None:
             channel.close()
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-        self.reset(None)
 
     def _connect(self) -> grpc.Channel:
         # With the scheme spelt out, no host name can be taken for another one ("unix:1").
@@ -137,6 +139,8 @@ class Link:
         retrust: Callable[[], Trust | None] | None = None,
         lookahead_bytes: int = LOOKAHEAD_BYTES,
     ) -> None:
+        if trust is None and not endpoint.is_loopback:
+            raise errors.ConfigurationError(f"no password goes to {endpoint} in the clear: give a trust")
         # Without the probe, which lets 4 to 27 MiB of an unread stream pile up (measured), lookahead bounds it.
         data_options = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", lookahead_bytes))
         self._control = _Connection(endpoint, trust, _OPTIONS)
@@ -212,8 +216,9 @@ class Link:
             return
         try:
             trust = self._retrust()
-            self._control.reset(trust)
-            self._data.reset(trust)
+            if trust is not None:  # never from TLS to plaintext
+                self._control.reset(trust)
+                self._data.reset(trust)
         finally:
             self._retrusting.release()
 

@@ -126,6 +126,11 @@ def test_calls_go_over_tls_with_certificates_of_both_kinds(tmp_path: Path, san: 
         assert ExportClient(link).server_version() == "3.0.0.46 (axxonfs simulator)"
 
 
+def test_a_link_without_trust_is_for_loopback_only(tmp_path: Path) -> None:
+    with pytest.raises(errors.ConfigurationError, match="in the clear"):
+        Link(Endpoint("10.0.0.7"), None, Credentials(USER, write_password(tmp_path / "password")))
+
+
 def test_nothing_is_connected_before_the_first_call(simulator: Simulator, tmp_path: Path) -> None:
     with contextlib.closing(connect(simulator, tmp_path)):
         assert sockets_to(simulator.port) == []
