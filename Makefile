@@ -12,6 +12,9 @@ setup: .venv/.setup-run
 .venv/.setup-test: $(inputs)
 	scripts/setup test
 
+.venv/.setup-bench: $(inputs)
+	scripts/setup bench
+
 # ONCE=1: unmount and exit after the tour instead of staying until Ctrl-C.
 demo: .venv/.setup-run
 	.venv/bin/axxonfs demo mnt $(if $(ONCE),--once)
@@ -26,7 +29,8 @@ check: .venv/.setup-test
 	.venv/bin/mypy
 	scripts/check-wire $(python)
 
-bench: .venv/.setup-test
+# ARGS="--quick", "--only NAME", "--plot"; see --help.
+bench: .venv/.setup-bench
 	$(python) -m benchmarks $(ARGS)
 
 clean:
