@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 import time
 import uuid
+import weakref
 import zoneinfo
 from collections.abc import Callable, Sequence
 
@@ -79,6 +80,7 @@ class Starter:
         self._tasks = tasks
         self._zone = zone
         self._doubts = {intent.marker: _Doubt(intent, frozenset()) for intent in journal.intents()}
+        self._turns: weakref.WeakValueDictionary[str, trio.Lock] = weakref.WeakValueDictionary()
         self._cameras_s = time.time()
         self._save = save  # writes entries of new/ into the journal
         catalog.listeners.append(self._look)
@@ -125,8 +127,11 @@ class Starter:
     # -- one start ------------------------------------------------------------------
 
     async def _attempt(self, attempt: _Attempt) -> None:
+        turn = self._turns.setdefault(attempt.label, trio.Lock())
         try:
-            await self._start(attempt)
+            # One after the other for each NAME: an equal document must find what the one before it started.
+            async with turn:
+                await self._start(attempt)
         except errors.AxxonfsError as error:
             log.info("start refused name=%s error=%s", attempt.label, error)
             attempt.error = error
