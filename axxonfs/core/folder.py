@@ -163,10 +163,11 @@ class NewFolder:
         self._replace(stem + b".session", tree.Link(b"../sessions/" + session_name), _LINK, now_ns)
         self._discard(stem + b".error", now_ns)
 
-    def note_error(self, stem: bytes, text: str, now_ns: int) -> None:
-        """Make `NAME.error` say what was wrong."""
+    def note_error(self, stem: bytes, text: str, *, now_ns: int, until_s: float) -> None:
+        """Make `NAME.error` say what was wrong; where there is no spec that it could go with, until `until_s`."""
         data = f"{text.rstrip()}\n".encode("utf-8", "replace")
-        self._replace(stem + b".error", Note(data, None), _TEXT, now_ns)
+        has_spec = stem + _SPEC_SUFFIX in self.directory.entries
+        self._replace(stem + b".error", Note(data, None if has_spec else until_s), _TEXT, now_ns)
 
     def clear_error(self, stem: bytes, now_ns: int) -> None:
         """Take `NAME.error` away: what it said holds no more."""

@@ -145,7 +145,8 @@ class Starter:
     def note_error(self, label: str, error: errors.AxxonfsError) -> None:
         """Write `NAME.error`."""
         stem = label.encode(errors="surrogateescape")
-        self._folder.note_error(stem, str(error), time.time_ns())
+        until_s = time.time() + self._catalog.view.settings.timers.error_text_s
+        self._folder.note_error(stem, str(error), now_ns=time.time_ns(), until_s=until_s)
         self._save(stem + b".error", stem + b".session")
 
     async def _start(self, attempt: _Attempt) -> None:

@@ -156,13 +156,18 @@ class MountState:
         """
         if self.folder is None or self._starter is None:
             raise errors.NotAllowedError("the mount is read-only")
-        document = self.folder.submitted_by_rename(node, name)
-        resolved = self._starter.check(document) if document is not None else None
+        label = folder.stem_of(name).decode(errors="surrogateescape")
+        try:
+            document = self.folder.submitted_by_rename(node, name)
+            resolved = self._starter.check(document) if document is not None else None
+        except errors.SpecError as error:
+            self._starter.note_error(label, error)
+            raise
         old = node.name
         self.folder.rename(node, name, time.time_ns())
         if document is not None and resolved is not None:
             handles.hide_secrets(node)
-            await self._starter.submit_behind(folder.stem_of(name).decode(errors="surrogateescape"), document, resolved)
+            await self._starter.submit_behind(label, document, resolved)
         self.save_files(old, name)
 
     # -- the journal of new/ -----------------------------------------------------------

@@ -97,21 +97,21 @@ def test_a_document_moved_away_and_back_is_not_submitted_again(new: folder.NewFo
 
 
 def test_a_link_takes_the_error_away(new: folder.NewFolder) -> None:
-    new.note_error(b"a", "wrong", now_ns=3)
+    new.note_error(b"a", "wrong", now_ns=3, until_s=50.0)
     new.link_session(b"a", b"S1", now_ns=4)
     assert names(new) == {b"a.session"}
     assert new.directory.entries[b"a.session"].content == tree.Link(b"../sessions/S1")
 
 
 def test_links_and_errors_keep_their_names(new: folder.NewFolder) -> None:
-    new.note_error(b"a", "wrong", now_ns=3)
+    new.note_error(b"a", "wrong", now_ns=3, until_s=50.0)
     with pytest.raises(errors.NotAllowedError):
         new.submitted_by_rename(new.directory.entries[b"a.error"], b"b")
 
 
 def test_an_error_outlives_its_spec_for_a_while(new: folder.NewFolder) -> None:
     node = create(new, b"a.json")
-    new.note_error(b"a", "wrong", now_ns=3)
+    new.note_error(b"a", "wrong", now_ns=3, until_s=50.0)
     new.remove(node, now_ns=4, error_until_s=100.0)
     assert new.expire(99.0, now_ns=5) == []
     assert new.expire(100.0, now_ns=5) == [b"a.error"]
@@ -120,8 +120,14 @@ def test_an_error_outlives_its_spec_for_a_while(new: folder.NewFolder) -> None:
 
 def test_an_error_with_its_spec_stays(new: folder.NewFolder) -> None:
     create(new, b"a.json")
-    new.note_error(b"a", "wrong", now_ns=3)
+    new.note_error(b"a", "wrong", now_ns=3, until_s=50.0)
     assert new.expire(1e12, now_ns=5) == []
+
+
+def test_an_error_without_a_spec_stays_for_a_while(new: folder.NewFolder) -> None:
+    new.note_error(b"a", "wrong", now_ns=3, until_s=50.0)
+    assert new.expire(49.0, now_ns=4) == []
+    assert new.expire(50.0, now_ns=4) == [b"a.error"]
 
 
 def test_the_number_of_entries_is_bounded(new: folder.NewFolder, monkeypatch: pytest.MonkeyPatch) -> None:
