@@ -93,22 +93,26 @@ def _connect(plan: Plan, journal: journals.Journal) -> Link:
 
 
 def _connect_once(plan: Plan, journal: journals.Journal) -> Link:
-    options, endpoint = plan.options, plan.endpoint
-    pins = options.tls_pin or (
-        () if options.tls_ca or options.plaintext else trust.load_pins(trust.default_pin_path(), endpoint)
-    )
-    wanted = trust.TrustOptions(options.tls_ca, options.tls_name, tuple(pins), options.plaintext)
-    learnt = journal.recall("tls_name")
-    found = trust.establish(endpoint, wanted, learnt_name=learnt, timeout_s=CONNECT_TIMEOUT_S)
-    link = Link(endpoint, found, plan.credentials)
+    found = _establish(plan, journal)
+    link = Link(plan.endpoint, found, plan.credentials, retrust=lambda: _establish(plan, journal))
     try:
         link.login.metadata(CONNECT_TIMEOUT_S)
     except errors.AxxonfsError:
         link.close()
         raise
-    if found is not None and not options.tls_name:
+    if found is not None and not plan.options.tls_name:
         journal.learn("tls_name", found.name)
     return link
+
+
+def _establish(plan: Plan, journal: journals.Journal) -> trust.Trust | None:
+    """Look at the server's certificate and decide; from any thread."""
+    options, endpoint = plan.options, plan.endpoint
+    pins = options.tls_pin
+    if not (pins or options.tls_ca or options.plaintext):
+        pins = trust.load_pins(trust.default_pin_path(), endpoint)
+    wanted = trust.TrustOptions(options.tls_ca, options.tls_name, pins, options.plaintext)
+    return trust.establish(endpoint, wanted, learnt_name=journal.recall("tls_name"), timeout_s=CONNECT_TIMEOUT_S)
 
 
 class _Live:

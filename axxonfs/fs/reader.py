@@ -320,7 +320,8 @@ class ResultReader:
                 await self._room(stream)
         finally:
             counters.streams_open -= 1
-            self._pool.relative_index = download.relative
+            if download.relative is not None:
+                self._pool.relative_index = download.relative
             with trio.CancelScope(shield=True):
                 await download.aclose()
 
