@@ -1,6 +1,6 @@
 """The exit statuses of the commands: one for each kind of failure, the first that matches.
 
-They are documented in docs/troubleshooting.md; scripts and units rely on them.
+They are documented in docs/configuration.md; scripts and units rely on them.
 """
 
 from typing import Final
