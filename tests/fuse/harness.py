@@ -127,6 +127,18 @@ class Rig:
             poll.register(text, select.POLLPRI)
             poll.poll(0)
 
+    def stats(self) -> dict[str, Any]:
+        """Return `stats.json`, rebuilt after this call: it says when the listing was that is made for it."""
+        since = dt.datetime.now(dt.UTC)
+        self.look()
+
+        def fresh() -> dict[str, Any] | None:
+            stats: dict[str, Any] = json.loads((self.path / ".axxonfs" / "stats.json").read_text())
+            return stats if dt.datetime.fromisoformat(stats["last_listing"]) > since else None
+
+        stats: dict[str, Any] = wait_until(fresh, "a fresh stats.json")
+        return stats
+
     def downloads(self) -> list[CallEntry]:
         """Return the downloads that the server was asked for, in their order."""
         return [call for call in self.sim.calls.entries() if call.method == "DownloadFile"]
