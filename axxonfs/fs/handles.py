@@ -224,7 +224,8 @@ class SpecHandle(Plain):
     async def flush(self) -> None:
         """Complain of half a document; submit one that stands over old bytes."""
         content = _written(self._node)
-        if isinstance(content.store, document.Draft):
+        # Who has only read has nothing to be told, and nothing to submit.
+        if self._dirty and isinstance(content.store, document.Draft):
             await self._settle(content, content.store.flush())
 
     async def release(self) -> None:
