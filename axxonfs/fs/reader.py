@@ -6,6 +6,7 @@ next missing chunk where a stream broke. Belongs to the event loop; the only
 awaits are for a chunk, a stream, or room in a window. Imports core and remote.
 """
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ import trio
 
 from axxonfs.core import chunks, errors, readahead
 from axxonfs.fs.tasks import Tasks
-from axxonfs.remote.download import DownloadStream
+from axxonfs.remote.download import Batch, DownloadStream
 from axxonfs.remote.exports import ExportClient
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Source:
 class _Wait:
     """One read that waits for chunks."""
 
+    wanted: range
     missing: set[int]
     got: dict[int, bytes]
     wake: trio.Event = dataclasses.field(default_factory=trio.Event)
@@ -81,6 +83,7 @@ class Pool:
         self._rate_limit_bytes = rate_limit_bytes
         self._next_fetch_s = 0.0
         self.relative_index: bool | None = None  # how this server counts chunks, once seen
+        self.proven_chunk_bytes = 0  # the size of chunks that this server was seen to send
         self._readers: dict[ResultReader, None] = {}
         self._next_file = 0
 
@@ -147,13 +150,12 @@ class ResultReader:
             AccessError: the account may not download it.
         """
         while True:
-            wanted = chunks.chunks_of(offset, size, self._chunk_size_bytes, self._source.size_bytes)
-            try:
+            chunk_size_bytes = self._chunk_size_bytes
+            wanted = chunks.chunks_of(offset, size, chunk_size_bytes, self._source.size_bytes)
+            with contextlib.suppress(chunks.ChunkSizeClampedError):
                 got = await self._chunks(wanted, deadline_s)
-            except chunks.ChunkSizeClampedError as clamped:
-                self._cut_anew(clamped.chunk_size_bytes)
-            else:
-                return self._reply(wanted, got, offset, size)
+                if chunk_size_bytes == self._chunk_size_bytes:
+                    return self._reply(wanted, got, offset, size)
 
     def close(self) -> None:
         """Cancel all streams, let the cached chunks go, and fail the reads that wait."""
@@ -190,14 +192,21 @@ class ResultReader:
         self._pool.counters.served_bytes += len(reply)
         return reply
 
-    def _cut_anew(self, chunk_size_bytes: int) -> None:
-        """Go on with the size of chunks that the server is willing to send, here and for new results."""
-        if chunk_size_bytes == self._chunk_size_bytes:
+    def _cut_anew(self, clamped: chunks.ChunkSizeClampedError) -> None:
+        """Go on with the size of chunks that the server is willing to send, here and for new results.
+
+        All reads that wait begin again: what they wait for is counted in the old size.
+        """
+        if clamped.chunk_size_bytes == self._chunk_size_bytes:
             return
-        log.info("chunk size clamped by the server bytes=%d", chunk_size_bytes)
-        self._pool.chunk_size_bytes = self._chunk_size_bytes = chunk_size_bytes
+        log.info("chunk size clamped by the server bytes=%d", clamped.chunk_size_bytes)
+        self._pool.chunk_size_bytes = self._chunk_size_bytes = clamped.chunk_size_bytes
         self._apply(self._policy.stop_all())
         self._seen = bytearray()
+        waits, self._waits = self._waits, {}
+        for wait in waits:
+            wait.error = clamped
+            wait.wake.set()
 
     def _mark(self, wanted: range) -> None:
         if not self._seen:
@@ -227,21 +236,26 @@ class ResultReader:
             self._apply(self._policy.on_read(wanted, (), trio.current_time()))
             return got
         self._pool.counters.misses += 1
-        wait = _Wait(missing, got)
+        wait = _Wait(wanted, missing, got)
         self._waits[wait] = None
+        self._ask(wait)
         try:
             while wait.missing:
-                self._apply(self._policy.on_read(wanted, sorted(wait.missing), trio.current_time()))
                 await self._wait(wait, deadline_s)
+        except chunks.ChunkSizeClampedError:
+            raise
         except errors.AxxonfsError:
             self._pool.counters.failures += 1
             raise
         finally:
-            del self._waits[wait]
+            self._waits.pop(wait, None)
         return wait.got
 
+    def _ask(self, wait: _Wait) -> None:
+        self._apply(self._policy.on_read(wait.wanted, sorted(wait.missing), trio.current_time()))
+
     async def _wait(self, wait: _Wait, deadline_s: float) -> None:
-        """Wait for the chunks, or for a reason to ask again."""
+        """Wait for the chunks, or for a reason to ask for them again."""
         with trio.move_on_at(deadline_s) as scope:
             await wait.wake.wait()
         error, wait.error, wait.wake = wait.error, None, trio.Event()
@@ -255,6 +269,10 @@ class ResultReader:
         if error is not None:
             self._pool.counters.retries += 1
             await trio.sleep(min(RETRY_PAUSE_S, deadline_s - trio.current_time()))
+        # In the order of the file, whoever wakes first: then one stream brings it all.
+        for other in sorted(self._waits, key=lambda other: other.wanted.start):
+            if other.missing:
+                self._ask(other)
 
     def _deliver(self, index: int, data: bytes) -> None:
         self._pool.cache.put(self._key(index), data)
@@ -288,11 +306,15 @@ class ResultReader:
                     self._scopes[stream].cancel()
 
     async def _run(self, stream: int, index: int) -> None:
-        broken = None
+        broken: errors.AxxonfsError | None = None
         try:
             with self._scopes[stream]:
                 async with self._pool.slots:
                     await self._download(stream, index)
+        except chunks.ChunkSizeClampedError as clamped:
+            self._cut_anew(clamped)
+        except errors.RefusedError as error:
+            broken = errors.WrongBytesError(f"the server refuses what it has listed: {error}")
         except errors.AxxonfsError as error:
             log.debug("stream broke session=%s error=%r", self._source.session_id, error)
             broken = error
@@ -313,10 +335,7 @@ class ResultReader:
         try:
             while batch := await download.receive():
                 await self._pool.pace(sum(len(data) for _, data in batch))
-                for place, data in batch:
-                    counters.fetched_bytes += len(data)
-                    self._deliver(place, data)
-                    self._apply(self._policy.on_chunk(stream, place))
+                self._take(stream, batch)
                 await self._room(stream)
         finally:
             counters.streams_open -= 1
@@ -325,14 +344,27 @@ class ResultReader:
             with trio.CancelScope(shield=True):
                 await download.aclose()
 
+    def _take(self, stream: int, batch: Batch) -> None:
+        for place, data in batch:
+            if self._scopes[stream].cancel_called:
+                return  # another one brings the rest, or it is cut in another size
+            self._pool.counters.fetched_bytes += len(data)
+            if len(data) == self._chunk_size_bytes:
+                self._pool.proven_chunk_bytes = len(data)
+            self._deliver(place, data)
+            self._apply(self._policy.on_chunk(stream, place))
+
     def _open(self, index: int) -> DownloadStream:
+        size_bytes = self._source.size_bytes
+        if self._pool.proven_chunk_bytes != self._chunk_size_bytes:
+            index = chunks.telling_start(index, self._chunk_size_bytes, size_bytes)
         return DownloadStream(
             self._pool.client,
             self._source.session_id,
             self._source.path,
             chunk_size_bytes=self._chunk_size_bytes,
             start_index=index,
-            file_size_bytes=self._source.size_bytes,
+            file_size_bytes=size_bytes,
             relative=self._pool.relative_index,
         )
 
