@@ -8,6 +8,7 @@ and has to end by itself.
 import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.harness import Rig, _cannot_mount, make_rig
+from tests.fuse.harness import Rig, module_rig
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "semantics.md"
 BLOCK = re.compile(r"^```(?P<language>console|python)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 TIMEOUT_S = 60.0
+PROGRAMS = ("ffprobe", "getfattr", "jq")
 # The examples name fixed instants, which the archive has to reach back to.
 RECORDED_S = 100 * 365 * 86400.0
 
@@ -90,9 +92,9 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    if _cannot_mount():
-        pytest.skip(_cannot_mount())
-    with make_rig(tmp_path_factory.mktemp("semantics"), recorded_s=RECORDED_S) as rig:
+    if missing := [program for program in PROGRAMS if not shutil.which(program)]:
+        pytest.skip(f"missing: {', '.join(missing)}")
+    with module_rig(tmp_path_factory, recorded_s=RECORDED_S) as rig:
         yield Reader(rig)
 
 
