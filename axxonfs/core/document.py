@@ -264,7 +264,6 @@ class Draft:
         del self._content[size:]
         self._content.extend(bytes(size - len(self._content)))
         self._old_end = min(self._old_end, size)
-        self._new_end = min(self._new_end, size)
 
     def _rescan_from(self, offset: int) -> None:
         if self._scanner.covers(offset):

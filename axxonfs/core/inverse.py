@@ -72,8 +72,7 @@ def _take_cameras(form: Form, mode: str, cameras: Sequence[Camera]) -> dict[str,
 
 def _entry_of(source: Form, mode: str, cameras: Sequence[Camera]) -> dict[str, Any] | None:
     """Return what `cameras` says of a source; None if it cannot say all."""
-    rest = {name: [*value] if isinstance(value, list) else value for name, value in source.items()}
-    rest["settings"] = [dict(setting) for setting in source.get("settings", ())]
+    rest = {**source, "settings": [dict(setting) for setting in source.get("settings", ())]}
     origin = rest.pop("origin", "")
     camera = next((camera for camera in cameras if camera.access_point == origin), None)
     if camera is None:

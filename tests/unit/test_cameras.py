@@ -106,6 +106,7 @@ def test_a_camera_is_found_by_each_of_its_names(query: str) -> None:
         (SITE, "", "there is no camera"),
         ((camera(1, ""), camera(2, "")), "", "there is no camera"),
         (SITE, "Gate", 'may be several cameras: write "2.Gate" or "3.Gate"'),
+        ((*SITE, camera(5, "Gate")), "Gate", 'write "2.Gate", "3.Gate" or "5.Gate"'),
         ((GATE, TWIN), "2.Gate", f'write "{GATE.access_point}" or "{TWIN.access_point}"'),
         ((camera(1, "2"), GATE), "2", 'write "1.2" or "2.Gate"'),
         ((), "1", "the server shows none to this account"),

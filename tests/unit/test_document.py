@@ -146,8 +146,10 @@ NEW_FILES: dict[str, list[Step]] = {
 
 OLD_FILES: dict[str, list[Step]] = {
     "cat over it": [("open", (True,), "."), flush(), write(0, OTHER, "S"), flush()],
+    "cat of a shorter text over it": [("open", (True,), "."), flush(), write(0, WRONG, "S"), flush()],
     "the same text again": [("open", (True,), "."), flush(), write(0, SPEC, "S"), flush()],
     "vim: open, then truncate": [REOPEN, truncate(0), write(0, OTHER, "S"), flush()],
+    "vim with a shorter text": [REOPEN, truncate(0), write(0, WRONG, "S"), flush()],
     "touch": [REOPEN, flush(), flush()],
     "opened and closed": [REOPEN, flush()],
     "dd conv=notrunc, longer, in one block": [REOPEN, flush(), write(0, OTHER, "S"), flush()],
@@ -171,6 +173,19 @@ OLD_FILES: dict[str, list[Step]] = {
         flush("S"),
     ],
     "r+, writing a field of the same length": [REOPEN, write(SPEC.index(b"-5m"), b"-6m", "."), flush("S"), flush()],
+    "r+, writing a field twice, closing a copy between": [
+        REOPEN,
+        write(SPEC.index(b"-5m"), b"-6m", "."),
+        flush("S"),
+        write(SPEC.index(b"-5m"), b"-6m", "."),
+        flush(),
+    ],
+    "r+, writing a field, then setting the same size": [
+        REOPEN,
+        write(SPEC.index(b"-5m"), b"-6m", "."),
+        truncate(len(SPEC), "S"),
+        flush(),
+    ],
     "r+, two fields, half-way a document that nobody meant": [
         REOPEN,
         write(SPEC.index(b"-5m"), b"-6m", "."),
@@ -369,6 +384,21 @@ def test_another_document_after_a_refusal_is_submitted() -> None:
     assert writer.flush() == Nothing()
 
 
+def test_the_refusal_of_one_document_is_not_that_of_the_next() -> None:
+    draft = Draft()
+    draft.write(0, WRONG)
+    draft.settle(REFUSED)
+    assert draft.write(0, SPEC) == Submit(SPEC)
+    assert draft.flush() == Nothing()  # not answered yet
+
+
+def test_a_document_that_comes_back_after_another_is_submitted_again() -> None:
+    writer = Writer()
+    same_length = SPEC.replace(b"-5m", b"-6m")
+    for document in (SPEC, same_length, SPEC):
+        assert writer.write(0, document) == Submit(document)
+
+
 def test_another_document_in_pieces_after_a_refusal_waits_for_the_flush() -> None:
     writer = Writer(answer=REFUSED)
     writer.write(0, SPEC)
@@ -439,6 +469,7 @@ def test_a_masked_document_is_not_submitted_again() -> None:
     assert writer.draft.content == MASKED
     assert writer.write(len(MASKED), b"\n") == Nothing()
     assert writer.flush() == Nothing()
+    assert writer.truncate(len(MASKED)) == Nothing()
     assert writer.submitted == [SECRET]
 
 
@@ -452,6 +483,12 @@ def test_the_second_try_of_a_refused_document_with_a_secret_is_not_submitted_aga
     assert writer.submitted == [SECRET]
 
 
+def test_masking_what_was_never_submitted_does_not_count_as_submitting_it() -> None:
+    draft = Draft(SECRET)
+    draft.replace_secrets(MASKED)
+    assert draft.flush() == Submit(MASKED)
+
+
 def test_a_masked_text_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="length"):
         Draft(SECRET).replace_secrets(MASKED + b"*")
@@ -461,6 +498,7 @@ def test_a_document_of_64_kib_is_taken_and_a_larger_one_is_too_large() -> None:
     full = b'{"comment": "' + b"x" * (MAX_BYTES - 15) + b'"}'
     assert len(full) == MAX_BYTES
     assert Writer().write(0, full) == Submit(full)
+    assert Writer(Draft(full[:-1])).truncate(MAX_BYTES) == Nothing()
     for outcome in (Draft().write(1, full), Draft().truncate(MAX_BYTES + 1)):
         assert isinstance(outcome, Refuse)
         assert isinstance(outcome.error, TooLargeError)

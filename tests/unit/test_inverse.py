@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from axxonfs.core import inverse, spec
 from axxonfs.core.errors import SpecError
 from axxonfs.wire import export_pb2
-from tests.unit.wire_strategies import ALICE, DOOR, GATE, SITE, TWIN, exports, messages
+from tests.unit.wire_strategies import ALICE, BARE, DOOR, GATE, SITE, TWIN, exports, messages
 
 NOW = dt.datetime(2026, 11, 22, 10, 15, tzinfo=dt.UTC)
 TYPED = "typed again"
@@ -103,6 +103,23 @@ def test_a_live_clip_is_said_in_words() -> None:
     assert document == {"camera": "1.Front door", "live": True, "duration": "1m30s", "format": "mkv"}
 
 
+def test_cameras_of_which_nothing_more_is_said_are_names_alone() -> None:
+    options = export_pb2.Options(stream=export_pb2.StreamType(format=MKV))
+    options.live.sources.add(origin=DOOR.access_point)
+    options.live.sources.add(origin=BARE.access_point)
+    assert spec.spec_from_options(options, cameras=SITE)["cameras"] == ["1.Front door", "4.Bare"]
+
+
+def test_a_camera_of_which_not_all_can_be_said_stays_raw_as_a_whole() -> None:
+    options = archive_clip(MKV)
+    (source,) = options.archive.sources
+    source.settings.add(mask_detector="detector")
+    source.mask_filter["detector"].allow = True
+    document = spec.spec_from_options(options, cameras=SITE)
+    assert "camera" not in document
+    assert resolve(document) == options
+
+
 def test_a_password_has_to_be_typed_again() -> None:
     options = archive_clip(MKV, export_pb2.StreamSetting(password="hush"))
     document = spec.spec_from_options(options, cameras=SITE)
@@ -124,9 +141,9 @@ def test_options_that_are_none_become_an_empty_spec() -> None:
 
 
 def test_a_duration_that_is_none_is_left_out() -> None:
-    options = export_pb2.Options(live=export_pb2.LiveMode())
+    options = export_pb2.Options(live=export_pb2.LiveMode(), max_file_size=1024)
     options.live.duration.seconds, options.live.duration.nanos = 1, -1
-    assert spec.spec_from_options(options, cameras=SITE) == {"live": True}
+    assert spec.spec_from_options(options, cameras=SITE) == {"live": True, "max_file_size": 1024}
 
 
 # Every field, member of a choice and value of an enumeration, each in a message of its own.

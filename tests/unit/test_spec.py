@@ -355,6 +355,8 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({**CLIP, "subtitles": {"show": ["time"]}}, "subtitles.mode", '"subtitles.mode": is missing'),
     ({**CLIP, "subtitles": {"mode": "soft", "show": ["time"]}}, "subtitles.show[0]", 'did you mean "timestamp"?'),
     ({**CLIP, "font": {"size": "12"}}, "font.size", "must be a number, without quotes"),
+    ({**CLIP, "font": {"size": 1e39}}, "", "a number is too large for its field"),
+    ({**CLIP, "time_lapse": {"fps": float("nan")}}, "time_lapse.fps", "must be a finite number"),
     ({**CLIP, "quality": "high"}, "quality", 'is not known: write "best", "fine"'),
     ({**CLIP, "options": []}, "options", "must be an object, in { }"),
     ({**CLIP, "options": {"setings": []}}, "options.setings", 'there is no such field: did you mean "settings"?'),
