@@ -211,6 +211,7 @@ class Operations(pyfuse3.Operations):
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         """Make a file in `new/` and open it."""
         node = self._new_folder(parent_inode).create(name, uid=ctx.uid, gid=ctx.gid, now_ns=time.time_ns())
+        self._mount.save_files(name)
         self._tree.remember(node)
         return self._opened(self._mount.handle(node)), self._attributes(node)
 
@@ -314,6 +315,7 @@ class Operations(pyfuse3.Operations):
         if not stat.S_ISREG(mode):
             raise errors.NotAllowedError("special files have no place here")
         node = self._new_folder(parent_inode).create(name, uid=ctx.uid, gid=ctx.gid, now_ns=time.time_ns())
+        self._mount.save_files(name)
         self._tree.remember(node)
         return self._attributes(node)
 
