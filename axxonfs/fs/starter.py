@@ -6,6 +6,7 @@ the intent's marker; in doubt the writer gets an error and the mount goes on
 looking. A start runs on when the writer has gone. Belongs to the event loop.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import logging
@@ -13,7 +14,7 @@ import time
 import uuid
 import weakref
 import zoneinfo
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import trio
 
@@ -38,9 +39,6 @@ CAMERAS_FRESH_S = 10.0
 
 _NEVER_STARTED = "the export was asked for, and the server never listed it: it was not started; write it again"
 
-# After these the server has certainly not started anything.
-_CLEAR_REFUSALS = (errors.RefusedError, errors.AccessError, errors.SessionGoneError)
-
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Attempt:
@@ -60,6 +58,7 @@ class _Doubt:
 
     intent: Intent
     known: frozenset[str]  # the sessions there were before it
+    settled: trio.Event = dataclasses.field(default_factory=trio.Event)  # its session is shown, or it was given up
 
 
 class Starter:
@@ -79,11 +78,14 @@ class Starter:
         self._journal = journal
         self._tasks = tasks
         self._zone = zone
-        self._doubts = {intent.marker: _Doubt(intent, frozenset()) for intent in journal.intents()}
+        own = frozenset(journal.sessions())
+        self._doubts = {intent.marker: _Doubt(intent, own) for intent in journal.intents()}
         self._turns: weakref.WeakValueDictionary[str, trio.Lock] = weakref.WeakValueDictionary()
         self._cameras_s = time.time()
         self._save = save  # writes entries of new/ into the journal
         catalog.listeners.append(self._look)
+        if self._doubts:
+            catalog.poke()
 
     # -- for the handlers -----------------------------------------------------------
 
@@ -159,13 +161,15 @@ class Starter:
             self._link(attempt.label, again)
             return
         await self._catalog.write_journal(lambda: self._journal.intend(intent))
+        known = frozenset(self._catalog.view.entries)
         try:
             session_id = await self._ask(resolved.options)
-        except _CLEAR_REFUSALS:
+        except errors.UnavailableError as error:
+            await self._find_lost(_Doubt(intent, known), error)
+        except errors.AxxonfsError:
+            # All other failures say that nothing was started.
             await self._catalog.write_journal(lambda: self._journal.given_up(intent.marker))
             raise
-        except errors.UnavailableError as error:
-            await self._find_lost(intent, error)
         else:
             await self._adopt(intent, session_id)
 
@@ -184,7 +188,11 @@ class Starter:
 
     async def _ask(self, options: export_pb2.Options) -> str:
         client = self._catalog.client
-        return await self._catalog.call(lambda: client.start_session(options, timeout_s=START_TIMEOUT_S))
+        try:
+            return await self._catalog.call(lambda: client.start_session(options, timeout_s=START_TIMEOUT_S))
+        except errors.SessionGoneError as error:
+            # Here NOT_FOUND is about something that the spec names, such as the export agent.
+            raise errors.RefusedError(str(error)) from error
 
     def _started_already(self, intent: Intent) -> Entry | None:
         """Return the session that an equal document of this NAME started, if it is alive and has not failed."""
@@ -223,17 +231,17 @@ class Starter:
 
     # -- doubt ----------------------------------------------------------------------
 
-    async def _find_lost(self, intent: Intent, error: errors.UnavailableError) -> None:
-        known = frozenset(self._catalog.view.entries)
-        self._doubts[intent.marker] = _Doubt(intent, known)
+    async def _find_lost(self, doubt: _Doubt, error: errors.UnavailableError) -> None:
+        marker = doubt.intent.marker
+        self._doubts[marker] = doubt
         with trio.move_on_after(LOOK_FOR_S):
-            while intent.marker in self._doubts:
+            while marker in self._doubts:
                 await self._refreshed()
-                await trio.sleep(LOOK_EVERY_S if intent.marker in self._doubts else 0)
-        if intent.marker not in self._doubts:
-            return
-        words = "it is not known whether the export started; the mount goes on looking, and the same document"
-        raise errors.InDoubtError(f"{error}: {words} written again first looks for it") from error
+                await trio.sleep(LOOK_EVERY_S if marker in self._doubts else 0)
+        if marker in self._doubts:
+            words = "it is not known whether the export started; the mount goes on looking, and the same document"
+            raise errors.InDoubtError(f"{error}: {words} written again first looks for it") from error
+        await doubt.settled.wait()
 
     async def _refreshed(self) -> bool:
         try:
@@ -255,12 +263,18 @@ class Starter:
         if not await self._refreshed():
             raise errors.InDoubtError("the server is away, and whether the export started before is not known yet")
         for doubt in mine:
-            # A complete listing, later than any answer could have been: it was not started.
+            # A complete listing, later than any answer could have been: what is not in it was not started.
             await self._give_up(doubt)
+            await doubt.settled.wait()
 
     async def _give_up(self, doubt: _Doubt) -> None:
         if self._doubts.pop(doubt.intent.marker, None):
-            await self._catalog.write_journal(lambda: self._journal.given_up(doubt.intent.marker))
+            with _settling(doubt):
+                await self._catalog.write_journal(lambda: self._journal.given_up(doubt.intent.marker))
+
+    async def _adopt_found(self, doubt: _Doubt, session_id: str) -> None:
+        with _settling(doubt):
+            await self._adopt(doubt.intent, session_id)
 
     def _look(self, listing: Sequence[SessionInfo]) -> None:
         """Adopt the sessions in a listing that starts in doubt became."""
@@ -268,11 +282,20 @@ class Starter:
             doubt = next((doubt for doubt in self._doubts.values() if _matches(doubt, info)), None)
             if doubt is not None:
                 del self._doubts[doubt.intent.marker]
-                self._tasks.start(self._adopt, doubt.intent, info.session.id)
+                self._tasks.start(self._adopt_found, doubt, info.session.id)
         for doubt in list(self._doubts.values()):
             if time.time() - doubt.intent.at_s > DOUBT_ENDS_S:
                 self.note_error(doubt.intent.label, errors.UnavailableError(_NEVER_STARTED))
                 self._tasks.start(self._give_up, doubt)
+
+
+@contextlib.contextmanager
+def _settling(doubt: _Doubt) -> Iterator[None]:
+    """Let those who wait for the end of a doubt go on, whatever the end is."""
+    try:
+        yield
+    finally:
+        doubt.settled.set()
 
 
 def _intent(label: str, resolved: spec.Resolved) -> Intent:
