@@ -72,8 +72,16 @@ class Rig:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, stderr=log, stdout=log, env=environment)
         process, self.ended = self.process, False
-        wait_until(lambda: (self.path / "sessions").is_dir() or process.poll() is not None, "the mount")
+        wait_until(lambda: self.answers or process.poll() is not None, "the mount")
         assert process.poll() is None, self.log.read_text()
+
+    @property
+    def answers(self) -> bool:
+        """Whether the mount is there, and not one that a crash left."""
+        with contextlib.suppress(OSError):
+            # Not stat: the kernel would answer from its memory for a second after a crash.
+            return bool(list(self.path.iterdir()))
+        return False
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End the daemon and return its exit status."""
