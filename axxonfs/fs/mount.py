@@ -27,7 +27,7 @@ from axxonfs.fs.catalog import Catalog
 from axxonfs.fs.handles import Pollers
 from axxonfs.fs.operations import Operations
 from axxonfs.fs.options import MountOptions
-from axxonfs.fs.reader import Pool
+from axxonfs.fs.pool import Pool
 from axxonfs.fs.state import MountState
 from axxonfs.fs.tasks import Tasks
 from axxonfs.remote import trust

@@ -1,8 +1,8 @@
-"""Results as bytes: chunks from the cache, else from streams, one fetch per chunk whoever asks.
+"""Results as bytes: chunks from the cache, else from streams, one fetch per byte whoever asks.
 
 Carries out what `core.readahead` decides: opens, continues and stops streams,
 hands arriving chunks to the reads that wait for them, and starts again at the
-next missing chunk where a stream broke. Belongs to the event loop; the only
+next missing byte where a stream broke. Belongs to the event loop; the only
 awaits are for a chunk, a stream, or room in a window. Imports core and remote.
 """
 
@@ -13,28 +13,19 @@ from collections.abc import Callable, Sequence
 import trio
 
 from axxonfs.core import chunks, errors, readahead
-from axxonfs.fs.tasks import Tasks
-from axxonfs.remote.download import DownloadStream
-from axxonfs.remote.exports import ExportClient
+from axxonfs.core.line import NARROW_BYTES
+from axxonfs.fs.pool import Pool
+from axxonfs.remote.download import DownloadStream, Limits
 
 log = logging.getLogger(__name__)
 
-# Between two attempts at the same chunk; the deadline of the read bounds how many there are.
+# Between two attempts at the same bytes; the deadline of the read bounds how many there are.
 RETRY_PAUSE_S = 0.25
-
-
-@dataclasses.dataclass(slots=True)
-class Counters:
-    """What `stats.json` shows of reading. Bytes, unless named otherwise."""
-
-    hits: int = 0
-    misses: int = 0
-    fetched_bytes: int = 0
-    served_bytes: int = 0
-    streams_opened: int = 0
-    streams_open: int = 0
-    retries: int = 0
-    failures: int = 0
+# A narrow stream keeps little between its thread and the event loop: a seek throws it away.
+_NARROW = Limits(waiting_bytes=NARROW_BYTES // 2)
+_WIDE = Limits(waiting_bytes=4 * 1024 * chunks.KIB, wide=True)
+# Below this a rate says more about the scheduler than about the line.
+_RATE_SAMPLE_BYTES = 256 * chunks.KIB
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,67 +40,14 @@ class Source:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Wait:
-    """One read that waits for chunks."""
+    """One read that waits for bytes."""
 
-    missing: set[int]
-    got: dict[int, bytes]
+    begin: int
+    end: int
+    held: list[tuple[int, bytes]]  # chunks that are here: start, data
+    missing: list[chunks.Range]
     wake: trio.Event = dataclasses.field(default_factory=trio.Event)
     error: errors.AxxonfsError | None = None
-
-
-class Pool:
-    """What all results of a mount share: the client, the cache, the tasks of the streams, a bound of streams."""
-
-    def __init__(
-        self,
-        client: ExportClient,
-        tasks: Tasks,
-        *,
-        cache_bytes: int,
-        chunk_size_bytes: int,
-        max_streams: int,
-        rate_limit_bytes: int = 0,
-        limits: readahead.Limits | None = None,
-    ) -> None:
-        self.client = client
-        self.tasks = tasks
-        self.cache = chunks.ChunkCache(cache_bytes)
-        self.chunk_size_bytes = chunk_size_bytes
-        self.slots = trio.CapacityLimiter(max_streams)
-        self.limits = limits or readahead.Limits()
-        self.counters = Counters()
-        self._rate_limit_bytes = rate_limit_bytes
-        self._next_fetch_s = 0.0
-        self.relative_index: bool | None = None  # how this server counts chunks, once seen
-        self._readers: dict[ResultReader, None] = {}
-        self._next_file = 0
-
-    def add(self, reader: "ResultReader") -> int:
-        """Take a result in; return the number of its chunks in the cache."""
-        self._readers[reader] = None
-        self._next_file += 1
-        return self._next_file
-
-    def remove(self, reader: "ResultReader", file: int) -> None:
-        """Let a result and its chunks go."""
-        self._readers.pop(reader, None)
-        self.cache.drop_file(file)
-
-    async def pace(self, fetched_bytes: int) -> None:
-        """Wait as long as the rate limit asks for after `fetched_bytes`."""
-        if self._rate_limit_bytes:
-            now_s = trio.current_time()
-            self._next_fetch_s = max(self._next_fetch_s, now_s) + fetched_bytes / self._rate_limit_bytes
-            await trio.sleep(self._next_fetch_s - now_s)
-
-    def make_room(self) -> None:
-        """Stop the stream that was unused for longest, where all are taken and one is unused."""
-        if self.slots.available_tokens > 0:
-            return
-        unused = [(used_s, stream, reader) for reader in self._readers for used_s, stream in reader.unused()]
-        if unused:
-            _, stream, reader = min(unused, key=lambda row: row[0])
-            reader.stop_stream(stream)
 
 
 class ResultReader:
@@ -119,19 +57,17 @@ class ResultReader:
         self._pool = pool
         self._source = source
         self._file = pool.add(self)
-        self._chunk_size_bytes = pool.chunk_size_bytes
-        self._policy = readahead.ReadAhead(pool.limits)
+        self._policy = readahead.ReadAhead(source.size_bytes, pool.sizes, pool.line, pool.limits)
         self._waits: dict[_Wait, None] = {}
         self._resume: dict[int, trio.Event] = {}
         self._scopes: dict[int, trio.CancelScope] = {}
-        self._seen = bytearray()
+        self._unread = [(0, source.size_bytes)] if source.size_bytes else []
         self._closed: errors.AxxonfsError | None = None
 
     @property
     def read_whole(self) -> bool:
-        """Whether every chunk was asked for by some reader."""
-        count = chunks.chunk_count(self._source.size_bytes, self._chunk_size_bytes)
-        return len(self._seen) == count and all(self._seen)
+        """Whether every byte was asked for by some reader."""
+        return not self._unread
 
     async def read(self, offset: int, size: int, deadline_s: float) -> bytes | memoryview:
         """Return the bytes from `offset`, `size` of them or up to the end of the result.
@@ -146,14 +82,18 @@ class ResultReader:
             SessionGoneError: the server has the session no more.
             AccessError: the account may not download it.
         """
+        end = min(offset + size, self._source.size_bytes)
+        if end <= offset:
+            return b""
         while True:
-            wanted = chunks.chunks_of(offset, size, self._chunk_size_bytes, self._source.size_bytes)
             try:
-                got = await self._chunks(wanted, deadline_s)
+                held = await self._chunks(offset, end, deadline_s)
             except chunks.ChunkSizeClampedError as clamped:
                 self._cut_anew(clamped.chunk_size_bytes)
             else:
-                return self._reply(wanted, got, offset, size)
+                self._unread = chunks.subtract(self._unread, offset, end)
+                self._pool.counters.served_bytes += end - offset
+                return chunks.assemble(held, offset, end)
 
     def close(self) -> None:
         """Cancel all streams, let the cached chunks go, and fail the reads that wait."""
@@ -175,79 +115,47 @@ class ResultReader:
         """Return when each stream that nobody waits for was last used, and its number."""
         return self._policy.unused()
 
-    # -- from the cache; no await ---------------------------------------------
-
-    def _cached(self, wanted: range) -> dict[int, bytes]:
-        found = ((index, self._pool.cache.get(self._key(index))) for index in wanted)
-        return {index: data for index, data in found if data is not None}
-
-    def _key(self, index: int) -> chunks.ChunkKey:
-        return chunks.ChunkKey(self._file, self._chunk_size_bytes, index)
-
-    def _reply(self, wanted: range, got: dict[int, bytes], offset: int, size: int) -> bytes | memoryview:
-        self._mark(wanted)
-        reply = self._slice([got[index] for index in wanted], offset, size, wanted.start)
-        self._pool.counters.served_bytes += len(reply)
-        return reply
-
     def _cut_anew(self, chunk_size_bytes: int) -> None:
         """Go on with the size of chunks that the server is willing to send, here and for new results."""
-        if chunk_size_bytes == self._chunk_size_bytes:
-            return
-        log.info("chunk size clamped by the server bytes=%d", chunk_size_bytes)
-        self._pool.chunk_size_bytes = self._chunk_size_bytes = chunk_size_bytes
+        if chunk_size_bytes < self._pool.sizes.wide:
+            log.info("chunk size clamped by the server bytes=%d", chunk_size_bytes)
+            self._pool.clamp(chunk_size_bytes)
         self._apply(self._policy.stop_all())
-        self._seen = bytearray()
-
-    def _mark(self, wanted: range) -> None:
-        if not self._seen:
-            self._seen = bytearray(chunks.chunk_count(self._source.size_bytes, self._chunk_size_bytes))
-        for index in wanted:
-            self._seen[index] = 1
-
-    def _slice(self, parts: Sequence[bytes], offset: int, size: int, first: int) -> bytes | memoryview:
-        if not parts:
-            return b""
-        begin = offset - first * self._chunk_size_bytes
-        if len(parts) == 1:
-            return memoryview(parts[0])[begin : begin + size]
-        views = [memoryview(part) for part in parts]
-        views[0] = views[0][begin:]
-        tail = size - sum(len(view) for view in views[:-1])
-        views[-1] = views[-1][:tail]
-        return b"".join(views)
+        self._policy.sizes = self._pool.sizes
 
     # -- waiting ----------------------------------------------------------------
 
-    async def _chunks(self, wanted: range, deadline_s: float) -> dict[int, bytes]:
-        got = self._cached(wanted)
-        missing = {index for index in wanted if index not in got}
+    async def _chunks(self, begin: int, end: int, deadline_s: float) -> list[tuple[int, bytes]]:
+        held, missing = self._pool.cache.collect(self._file, begin, end, self._policy.sizes.narrow)
         if not missing:
             self._pool.counters.hits += 1
-            self._apply(self._policy.on_read(wanted, (), trio.current_time()))
-            return got
+            self._ask(begin, end, ())
+            return held
         self._pool.counters.misses += 1
-        wait = _Wait(missing, got)
+        wait = _Wait(begin, end, held, missing)
         self._waits[wait] = None
         try:
             while wait.missing:
-                self._apply(self._policy.on_read(wanted, sorted(wait.missing), trio.current_time()))
+                self._ask(begin, end, wait.missing)
                 await self._wait(wait, deadline_s)
         except errors.AxxonfsError:
             self._pool.counters.failures += 1
             raise
         finally:
             del self._waits[wait]
-        return wait.got
+        return wait.held
+
+    def _ask(self, begin: int, end: int, missing: Sequence[chunks.Range]) -> None:
+        self._policy.may_widen = self._pool.may_widen
+        self._apply(self._policy.on_read(begin, end, missing, trio.current_time()))
 
     async def _wait(self, wait: _Wait, deadline_s: float) -> None:
-        """Wait for the chunks, or for a reason to ask again."""
+        """Wait for the bytes, or for a reason to ask again."""
         with trio.move_on_at(deadline_s) as scope:
             await wait.wake.wait()
-        error, wait.error, wait.wake = wait.error, None, trio.Event()
+        error, wait.error, wait.wake = self._closed or wait.error, None, trio.Event()
         if not wait.missing:
             return
-        error = self._closed or error
         if error is not None and (self._closed or not _worth_another_try(error)):
             raise error
         if scope.cancelled_caught or trio.current_time() >= deadline_s:
@@ -256,19 +164,20 @@ class ResultReader:
             self._pool.counters.retries += 1
             await trio.sleep(min(RETRY_PAUSE_S, deadline_s - trio.current_time()))
 
-    def _deliver(self, index: int, data: bytes) -> None:
-        self._pool.cache.put(self._key(index), data)
+    def _deliver(self, size: int, start: int, data: bytes) -> None:
+        self._pool.cache.put(self._file, size, start, data)
+        end = start + len(data)
         for wait in self._waits:
-            if index in wait.missing:
-                wait.missing.discard(index)
-                wait.got[index] = data
+            if start < wait.end and end > wait.begin and wait.missing:
+                wait.held.append((start, data))
+                wait.missing = chunks.subtract(wait.missing, start, end)
                 if not wait.missing:
                     wait.wake.set()
 
     def _wake_unserved(self, error: errors.AxxonfsError | None = None) -> None:
-        """Let the reads ask again whose chunks no stream brings; `error` says why."""
+        """Let the reads ask again whose bytes no stream brings; `error` says why."""
         for wait in self._waits:
-            if not all(self._policy.is_coming(index) for index in wait.missing):
+            if not all(self._policy.is_coming(first) for first, _ in wait.missing):
                 wait.error = error or wait.error
                 wait.wake.set()
 
@@ -277,22 +186,23 @@ class ResultReader:
     def _apply(self, actions: Sequence[readahead.Action]) -> None:
         for action in actions:
             match action:
-                case readahead.Start(stream, index):
+                case readahead.Start(stream, offset, wide):
                     self._resume[stream] = trio.Event()
                     self._scopes[stream] = trio.CancelScope()
                     self._pool.make_room()
-                    self._pool.tasks.start(self._run, stream, index)
+                    self._pool.tasks.start(self._run, stream, offset, wide)
                 case readahead.Continue(stream):
                     self._resume[stream].set()
                 case readahead.Stop(stream):
                     self._scopes[stream].cancel()
 
-    async def _run(self, stream: int, index: int) -> None:
+    async def _run(self, stream: int, offset: int, wide: bool) -> None:  # noqa: FBT001 - tasks take no keywords
         broken = None
+        self._pool.wide_streams += wide
         try:
             with self._scopes[stream]:
                 async with self._pool.slots:
-                    await self._download(stream, index)
+                    await self._download(stream, offset, wide=wide)
         except errors.AxxonfsError as error:
             log.debug("stream broke session=%s error=%r", self._source.session_id, error)
             broken = error
@@ -300,24 +210,21 @@ class ResultReader:
             broken = errors.WrongBytesError(f"unexpected: {error!r}")
             raise
         finally:
+            self._pool.wide_streams -= wide
             del self._scopes[stream], self._resume[stream]
             self._policy.on_end(stream)
             self._wake_unserved(broken)
 
-    async def _download(self, stream: int, index: int) -> None:
+    async def _download(self, stream: int, offset: int, *, wide: bool) -> None:
         counters = self._pool.counters
-        download = self._open(index)
+        size = self._policy.sizes.wide if wide else self._policy.sizes.narrow
+        download = self._open(offset // size, size, wide=wide)
         self._source.touched()
         counters.streams_opened += 1
+        counters.wide_streams_opened += wide
         counters.streams_open += 1
         try:
-            while batch := await download.receive():
-                await self._pool.pace(sum(len(data) for _, data in batch))
-                for place, data in batch:
-                    counters.fetched_bytes += len(data)
-                    self._deliver(place, data)
-                    self._apply(self._policy.on_chunk(stream, place))
-                await self._room(stream)
+            await self._pump(stream, download, size)
         finally:
             counters.streams_open -= 1
             if download.relative is not None:
@@ -325,16 +232,32 @@ class ResultReader:
             with trio.CancelScope(shield=True):
                 await download.aclose()
 
-    def _open(self, index: int) -> DownloadStream:
+    def _open(self, index: int, size: int, *, wide: bool) -> DownloadStream:
         return DownloadStream(
             self._pool.client,
             self._source.session_id,
             self._source.path,
-            chunk_size_bytes=self._chunk_size_bytes,
+            chunk_size_bytes=size,
             start_index=index,
             file_size_bytes=self._source.size_bytes,
             relative=self._pool.relative_index,
+            limits=_WIDE if wide else _NARROW,
         )
+
+    async def _pump(self, stream: int, download: DownloadStream, size: int) -> None:
+        """Deliver what comes, as far as the window goes, and measure the line by it."""
+        meter = _Meter(self._pool)
+        while batch := await download.receive():
+            arrived_bytes = sum(len(data) for _, data in batch)
+            meter.arrived(arrived_bytes)
+            await self._pool.pace(arrived_bytes)
+            for index, data in batch:
+                self._pool.counters.fetched_bytes += len(data)
+                self._deliver(size, index * size, data)
+                self._apply(self._policy.on_chunk(stream, index * size + len(data)))
+            if not self._policy.has_room(stream):
+                await self._room(stream)
+                meter.parked()
 
     async def _room(self, stream: int) -> None:
         """Wait until the window of the stream has room again."""
@@ -344,8 +267,35 @@ class ResultReader:
             await self._resume[stream].wait()
 
 
+class _Meter:
+    """Times one stream, as long as nothing but the line holds it back."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._since_s = trio.current_time()
+        self._first = True
+        self._bytes = 0
+
+    def arrived(self, size_bytes: int) -> None:
+        """Take note of bytes that came."""
+        now_s = trio.current_time()
+        if self._first:
+            self._first = False
+            self._pool.line.note_first_byte(now_s - self._since_s)
+            self._since_s = now_s
+            return
+        self._bytes += size_bytes
+        if self._bytes >= _RATE_SAMPLE_BYTES:
+            self._pool.line.note_rate(self._bytes, now_s - self._since_s)
+            self._since_s, self._bytes = now_s, 0
+
+    def parked(self) -> None:
+        """Take note that the stream had to wait for its readers."""
+        self._since_s, self._bytes = trio.current_time(), 0
+
+
 def _worth_another_try(error: errors.AxxonfsError) -> bool:
-    """Whether the same chunk may come after a pause: not where the answer was wrong, or a clear no."""
+    """Whether the same bytes may come after a pause: not where the answer was wrong, or a clear no."""
     if isinstance(error, errors.WrongBytesError | chunks.ChunkSizeClampedError):
         return False
     return isinstance(error, errors.UnavailableError | errors.TokenRejectedError)

@@ -1,0 +1,112 @@
+"""What all results of a mount share: the cache, the line's measure, and the bounds of streams and bytes.
+
+Belongs to the event loop. Imports core and remote.
+"""
+
+import dataclasses
+from typing import Protocol
+
+import trio
+
+from axxonfs.core import chunks, readahead
+from axxonfs.core.line import Line
+from axxonfs.fs.tasks import Tasks
+from axxonfs.remote.exports import ExportClient
+
+# Each may have as much in flight as the line holds: with the cache they make up the memory of the mount.
+MAX_WIDE_STREAMS = 3
+
+
+@dataclasses.dataclass(slots=True)
+class Counters:
+    """What `stats.json` shows of reading. Bytes, unless named otherwise."""
+
+    hits: int = 0
+    misses: int = 0
+    fetched_bytes: int = 0
+    served_bytes: int = 0
+    streams_opened: int = 0
+    streams_open: int = 0
+    wide_streams_opened: int = 0
+    retries: int = 0
+    failures: int = 0
+
+
+class Streams(Protocol):
+    """A result that has streams open."""
+
+    def unused(self) -> list[tuple[float, int]]:
+        """Return when each stream that nobody waits for was last used, and its number."""
+
+    def stop_stream(self, stream: int) -> None:
+        """Cancel one stream."""
+
+
+class Pool:
+    """The shared means of one mount."""
+
+    def __init__(
+        self,
+        client: ExportClient,
+        tasks: Tasks,
+        *,
+        cache_bytes: int,
+        chunk_size_bytes: int,
+        max_streams: int,
+        rate_limit_bytes: int = 0,
+    ) -> None:
+        self.client = client
+        self.tasks = tasks
+        self.cache = chunks.ChunkCache(cache_bytes)
+        self.line = Line()
+        self.sizes = readahead.Sizes()
+        self.clamp(chunk_size_bytes)
+        self.slots = trio.CapacityLimiter(max_streams)
+        self.limits = readahead.Limits(max_window=min(readahead.Limits().max_window, cache_bytes // 4))
+        self.counters = Counters()
+        self.wide_streams = 0
+        self.relative_index: bool | None = None  # how this server counts chunks, once seen
+        self._rate_limit_bytes = rate_limit_bytes
+        self._next_fetch_s = 0.0
+        self._readers: dict[Streams, None] = {}
+        self._next_file = 0
+
+    def add(self, reader: Streams) -> int:
+        """Take a result in; return the number of its chunks in the cache."""
+        self._readers[reader] = None
+        self._next_file += 1
+        return self._next_file
+
+    def remove(self, reader: Streams, file: int) -> None:
+        """Let a result and its chunks go."""
+        self._readers.pop(reader, None)
+        self.cache.drop_file(file)
+
+    @property
+    def may_widen(self) -> bool:
+        """Whether there is room for one more wide stream."""
+        return self.wide_streams < MAX_WIDE_STREAMS
+
+    async def pace(self, fetched_bytes: int) -> None:
+        """Wait as long as the rate limit asks for after `fetched_bytes`."""
+        if self._rate_limit_bytes:
+            now_s = trio.current_time()
+            self._next_fetch_s = max(self._next_fetch_s, now_s) + fetched_bytes / self._rate_limit_bytes
+            await trio.sleep(self._next_fetch_s - now_s)
+
+    def make_room(self) -> None:
+        """Stop the stream that was unused for longest, where all are taken and one is unused."""
+        if self.slots.available_tokens > 0:
+            return
+        unused = [(used_s, stream, reader) for reader in self._readers for used_s, stream in reader.unused()]
+        if unused:
+            _, stream, reader = min(unused, key=lambda row: row[0])
+            reader.stop_stream(stream)
+
+    def clamp(self, chunk_size_bytes: int) -> None:
+        """Go on with no larger chunks than the server is willing to send."""
+        narrow = self.sizes.narrow
+        if chunk_size_bytes < narrow or chunk_size_bytes % narrow:
+            self.sizes = readahead.Sizes(chunk_size_bytes, chunk_size_bytes)
+        else:
+            self.sizes = readahead.Sizes(narrow, chunk_size_bytes)
