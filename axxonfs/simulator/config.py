@@ -42,5 +42,6 @@ class SimulatorConfig:
     export_speed: float = 60.0  # seconds of footage exported per second; live video always takes its time
     file_size_bytes: int | None = None  # results are pattern bytes of this size instead of pictures
     sessions: int = 0  # finished sessions to begin with, in a directory that has none
+    prepared_bytes: int = 0  # serialised chunks of patterns kept in memory, for benchmarks: serving is only sending
     call_log: Path | None = None  # JSON lines, one per call
     switches: Switches = dataclasses.field(default_factory=Switches)

@@ -3,7 +3,9 @@
 Decides offsets, indices and the end of a stream. Chunks leave here serialised:
 a chunk is read, given its few bytes of framing and passed on, because building
 a message for each would make the simulator the slowest part of every benchmark.
-At most one chunk is held: the next is read when gRPC asks for it.
+At most one chunk is held: the next is read when gRPC asks for it. For benchmarks
+`Prepared` keeps serialised chunks of patterns, so that a second call costs
+nothing but sending. Thread-safe.
 
 Source: the wire contract, section 7.
 """
@@ -21,23 +23,53 @@ from axxonfs.simulator.switches import Switches
 from axxonfs.wire.export_service_pb2 import DownloadFileRequest
 
 Chunk = tuple[int, bytes]  # index, data
+Place = tuple[int, int, int]  # index, offset, length
 _DEFAULT_KB = 64
 _INDEX_TAG, _DATA_TAG = b"\x08", b"\x12"  # field 1, a number; field 2, of a given length
 
 
 def chunks(request: DownloadFileRequest, result: ResultFile, file: Path | None, switches: Switches) -> Iterator[Chunk]:
     """Yield the chunks that a request asks for; Refusal where a switch refuses it."""
+    with _reader(result, file) as read:
+        for index, offset, length in places(request, result, switches):
+            yield index, read(offset, length) if length else b""
+
+
+def places(request: DownloadFileRequest, result: ResultFile, switches: Switches) -> Iterator[Place]:
+    """Yield where the chunks lie that a request asks for; Refusal where a switch refuses it."""
     size_bytes = chunk_bytes(request.chunk_size_kb, switches)
     start = request.start_from_chunk_index
     if start * size_bytes > result.size and switches.past_end != "OK":
         raise Refusal(switches.past_end, "Start is past the end of the file.")
     first = start if switches.chunk_index == "absolute" else 0
-    with _reader(result, file) as read:
-        for number, offset in enumerate(range(start * size_bytes, result.size, size_bytes)):
-            yield first + number, read(offset, min(size_bytes, result.size - offset))
+    for number, offset in enumerate(range(start * size_bytes, result.size, size_bytes)):
+        yield first + number, offset, min(size_bytes, result.size - offset)
     whole, rest = divmod(result.size, size_bytes)
     if switches.empty_last_chunk and rest == 0 and start <= whole:
-        yield first + whole - start, b""
+        yield first + whole - start, result.size, 0
+
+
+class Prepared:
+    """Serialised chunks of patterns, kept from their first use on, `budget_bytes` of them at most."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._left_bytes = budget_bytes
+        self._messages: dict[tuple[int, Place], bytes] = {}
+
+    def messages(self, request: DownloadFileRequest, result: ResultFile, switches: Switches) -> Iterator[bytes]:
+        """Yield the messages of a stream of a pattern."""
+        seed = result.seed or 0
+        for place in places(request, result, switches):
+            yield self._messages.get((seed, place)) or self._made(seed, place)
+
+    def _made(self, seed: int, place: Place) -> bytes:
+        index, offset, length = place
+        message = serialised((index, pattern(seed, offset, length)))
+        # Two threads may take the same bytes off; the bound holds all the more.
+        if len(message) <= self._left_bytes:
+            self._left_bytes -= len(message)
+            self._messages[seed, place] = message
+        return message
 
 
 def chunk_bytes(chunk_size_kb: int, switches: Switches) -> int:

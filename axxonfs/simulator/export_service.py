@@ -9,7 +9,7 @@ Source: the wire contract, sections 6.4, 6.5, 7 and 8.
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 
-from axxonfs.simulator.download import Chunk, chunks, serialised
+from axxonfs.simulator.download import Chunk, Prepared, chunks, serialised
 from axxonfs.simulator.faults import Fault
 from axxonfs.simulator.gate import Caller, Method
 from axxonfs.simulator.paging import make_token, messages, read_number
@@ -35,12 +35,14 @@ class ExportService:
         check: Callable[[export_pb2.Options], None],
         without_right: frozenset[str],
         switches: Callable[[], Switches],
+        prepared: Prepared | None = None,
     ) -> None:
         self._sessions = sessions
         self._store = store
         self._check = check
         self._without_right = without_right
         self._switches = switches
+        self._prepared = prepared
 
     def methods(self) -> Mapping[str, Method]:
         """Return the methods by their names on the wire."""
@@ -102,13 +104,20 @@ class ExportService:
         result = self._downloadable(record, request.file_path)
         self._sessions.touch(record.session_id)
         try:
-            stream = chunks(request, result, self._store.file_of(record, result), self._switches())
-            for sent, chunk in enumerate(stream):
+            for message in self._messages(request, record, result, caller.faults):
                 self._check_alive(record.session_id)
-                yield serialised(_spoilt(chunk, sent, caller.faults))
+                yield message
         except FileNotFoundError:
             # It was destroyed between the look at the session and the opening of the file.
             raise _no_file() from None
+
+    def _messages(
+        self, request: wire.DownloadFileRequest, record: SessionRecord, result: ResultFile, faults: tuple[Fault, ...]
+    ) -> Iterator[bytes]:
+        if self._prepared is not None and result.stored is None and not faults:
+            return self._prepared.messages(request, result, self._switches())
+        stream = chunks(request, result, self._store.file_of(record, result), self._switches())
+        return (serialised(_spoilt(chunk, sent, faults)) for sent, chunk in enumerate(stream))
 
     def _downloadable(self, record: SessionRecord, path: str) -> ResultFile:
         if record.running:

@@ -20,6 +20,7 @@ from axxonfs.simulator.certificates import ensure_certificates
 from axxonfs.simulator.clips import ClipWriter, DiscreteWriter
 from axxonfs.simulator.config import SimulatorConfig
 from axxonfs.simulator.domain_service import DomainService
+from axxonfs.simulator.download import Prepared
 from axxonfs.simulator.export_service import ExportService
 from axxonfs.simulator.faults import Faults
 from axxonfs.simulator.gate import Gate
@@ -58,6 +59,7 @@ class Simulator:
         self._store = Store(config.directory)
         self.calls = CallLog(config.call_log)
         self.faults = Faults()
+        self._prepared = Prepared(config.prepared_bytes) if config.prepared_bytes else None
         self.logins = Logins(
             config.users,
             node_name=config.node_name,
@@ -147,7 +149,12 @@ class Simulator:
         server = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
         gate = Gate(self.calls, self.faults, self.logins, self._current_switches)
         exports = ExportService(
-            self.sessions, self._store, self._check, self.config.users_without_export, self._current_switches
+            self.sessions,
+            self._store,
+            self._check,
+            self.config.users_without_export,
+            self._current_switches,
+            self._prepared,
         )
         domain = DomainService(self._site, self._current_switches)
         login = LoginService(self.logins)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axxonfs.simulator.download import chunks, serialised
+from axxonfs.simulator.download import Prepared, chunks, serialised
 from axxonfs.simulator.pattern import pattern
 from axxonfs.simulator.records import ResultFile
 from axxonfs.simulator.refusal import Refusal
@@ -77,3 +77,21 @@ def test_a_file_is_read_where_there_is_one(tmp_path: Path) -> None:
 @given(st.integers(0, (1 << 64) - 1), st.binary(max_size=300))
 def test_a_serialised_chunk_is_a_message(index: int, data: bytes) -> None:
     assert FileChunk.FromString(serialised((index, data))) == FileChunk(index=index, data=data)
+
+
+@given(st.integers(0, 20 * KIB), st.integers(1, 8), st.integers(0, 24), st.integers(0, 30 * KIB), st.booleans())
+def test_prepared_messages_are_those_of_the_stream(size: int, kb: int, start: int, budget: int, empty: bool) -> None:  # noqa: FBT001
+    switches, prepared = Switches(empty_last_chunk=empty), Prepared(budget)
+    request = DownloadFileRequest(chunk_size_kb=kb, start_from_chunk_index=start)
+    result = ResultFile(path="x", size=size, kind="mkv", seed=3)
+    expected = [serialised(chunk) for chunk in stream(size, switches, kb, start)]
+    for _ in range(2):
+        assert list(prepared.messages(request, result, switches)) == expected
+
+
+def test_prepared_messages_are_made_once_as_far_as_the_budget_goes() -> None:
+    prepared = Prepared(3 * KIB)  # two chunks and their framing
+    request = DownloadFileRequest(chunk_size_kb=1)
+    result = ResultFile(path="x", size=3 * KIB, kind="mkv", seed=3)
+    first, second = (list(prepared.messages(request, result, Switches())) for _ in range(2))
+    assert [one is other for one, other in zip(first, second, strict=True)] == [True, True, False]
