@@ -9,6 +9,7 @@ section 2 of the wire contract and docs/design.md, "gRPC from Python".
 """
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,10 @@ LOOKUP_TIMEOUT_S = 10.0
 # What a stream has in flight at most, and so memory and the waste of a seek. Wide:
 # 1 Gbit/s over 120 ms.
 WIDE_BYTES = 16 * _MIB
+
+# What a stream has in flight also uses up the window of its connection, for a
+# round trip: a probe right after another one would wait for it (measured). They take turns.
+_NARROW_CONNECTIONS = 4
 
 _OPTIONS: _Options = (
     # Identical channels would otherwise share one connection (measured).
@@ -144,7 +149,9 @@ class Link:
         if trust is None and not endpoint.is_loopback:
             raise errors.ConfigurationError(f"no password goes to {endpoint} in the clear: give a trust")
         self._control = _Connection(endpoint, trust, _OPTIONS)
-        self._narrow = _Connection(endpoint, trust, (*_OPTIONS, *_lookahead(narrow_bytes)))
+        narrow = (*_OPTIONS, *_lookahead(narrow_bytes))
+        self._narrow = [_Connection(endpoint, trust, narrow) for _ in range(_NARROW_CONNECTIONS)]
+        self._turn = itertools.cycle(self._narrow)
         self._wide = _Connection(endpoint, trust, (*_OPTIONS, *_lookahead(wide_bytes)))
         self._retrust = retrust
         self._retrusting = threading.Lock()
@@ -159,7 +166,7 @@ class Link:
     @property
     def narrow(self) -> Stubs:
         """The services for downloads with little in flight; ServerAwayError after `close`."""
-        return self._narrow.stubs()
+        return next(self._turn).stubs()
 
     @property
     def wide(self) -> Stubs:
@@ -211,9 +218,8 @@ class Link:
     def close(self) -> None:
         """Log out and end both connections; calls that are in flight end with ServerAwayError."""
         self.login.close()
-        self._narrow.close()
-        self._wide.close()
-        self._control.close()
+        for connection in (*self._narrow, self._wide, self._control):
+            connection.close()
 
     def _look_again(self, error: errors.ServerAwayError) -> None:
         """Where a handshake failed, decide anew whether to trust the server; the next call profits."""
@@ -224,9 +230,8 @@ class Link:
         try:
             trust = self._retrust()
             if trust is not None:  # never from TLS to plaintext
-                self._control.reset(trust)
-                self._narrow.reset(trust)
-                self._wide.reset(trust)
+                for connection in (*self._narrow, self._wide, self._control):
+                    connection.reset(trust)
         finally:
             self._retrusting.release()
 
