@@ -35,6 +35,15 @@ def chunk_length(index: int, chunk_size_bytes: int, file_size_bytes: int) -> int
     return max(0, min(chunk_size_bytes, file_size_bytes - index * chunk_size_bytes))
 
 
+def telling_start(index: int, chunk_size_bytes: int, file_size_bytes: int) -> int:
+    """Return where a download of chunk `index` must begin for its first chunk to tell how large the server cuts.
+
+    A short last chunk does not: a server that cuts to just that length would send bytes of another place unnoticed.
+    """
+    short = chunk_length(index, chunk_size_bytes, file_size_bytes) < chunk_size_bytes
+    return index - 1 if short and index > 0 else index
+
+
 class ChunkStream:
     """Checks the chunks of one DownloadFile call and places them by a counter of its own.
 
@@ -72,10 +81,13 @@ class ChunkStream:
         """Check that the whole rest of the file came.
 
         Raises:
-            StreamBrokenError: the stream ended early.
+            StreamBrokenError: the stream ended early; it may go on where it is resumed.
+            WrongBytesError: it ended before it began: for the server the file has no such chunk.
         """
-        if self._next * self._chunk_size_bytes < self._file_size_bytes:
-            raise errors.StreamBrokenError(f"the download ended before chunk {self._next}")
+        if self._next * self._chunk_size_bytes >= self._file_size_bytes:
+            return
+        kind = errors.WrongBytesError if self._next == self._start else errors.StreamBrokenError
+        raise kind(f"the download ended before chunk {self._next}")
 
     def _check_index(self, index: int) -> None:
         counted_from_start = self._next - self._start

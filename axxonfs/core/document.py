@@ -189,7 +189,8 @@ class Draft:
         """Put `data` at `offset` (both in bytes); what lies between it and the end so far is a hole."""
         end = offset + len(data)
         if end > MAX_BYTES:
-            return _too_large()
+            self._refusal = _too_large()  # what is missing now is not what the document lacks
+            return Refuse(self._refusal)
         self._dirty = True
         if self._holds_old and offset < self._known_end:
             self._known = frozenset()  # written over, be it with the same bytes: it is a new document
@@ -202,7 +203,7 @@ class Draft:
     def truncate(self, size: int) -> Outcome:
         """Cut or extend the file to `size` bytes."""
         if size > MAX_BYTES:
-            return _too_large()
+            return Refuse(_too_large())
         self._dirty |= size != len(self._content)
         self._resize(size)
         outcome = self._examine() if self._dirty else Nothing()
@@ -256,7 +257,7 @@ class Draft:
         self._rescan_from(offset)
 
     def _resize(self, size: int) -> None:
-        if size < self._known_end:
+        if size < self._known_end or not size:
             self._known, self._known_end, self._refusal = frozenset(), 0, None
         if size < len(self._content):
             self._rescan_from(size)
@@ -298,5 +299,5 @@ class Draft:
         return SpecError(f"line {line}, column {column}: {problem}")
 
 
-def _too_large() -> Refuse:
-    return Refuse(TooLargeError(f"a spec has at most {MAX_BYTES // 1024} KiB"))
+def _too_large() -> TooLargeError:
+    return TooLargeError(f"a spec has at most {MAX_BYTES // 1024} KiB")

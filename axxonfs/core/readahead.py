@@ -227,7 +227,8 @@ class ReadAhead:
         # The narrow one brings what lies between, whether anybody asked for it yet or not.
         others = (other for other in self._streams.values() if other is not stream)
         taken = any(stream.next <= other.start <= start for other in others)
-        if start >= self._file_size or taken:
+        # A short last chunk would not tell whether the server cuts as large as it was asked to.
+        if start + self.sizes.wide > self._file_size or taken:
             return []
         stream.demand = start
         after = start + self.sizes.wide

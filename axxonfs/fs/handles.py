@@ -224,7 +224,8 @@ class SpecHandle(Plain):
     async def flush(self) -> None:
         """Complain of half a document; submit one that stands over old bytes."""
         content = _written(self._node)
-        if isinstance(content.store, document.Draft):
+        # Who has only read has nothing to be told, and nothing to submit.
+        if self._dirty and isinstance(content.store, document.Draft):
             await self._settle(content, content.store.flush())
 
     async def release(self) -> None:
@@ -284,7 +285,16 @@ class ControlHandle(Plain):
             InvalidError: it is none, or not valid now.
         """
         del offset
-        words = data.decode("utf-8", "replace").split()
+        try:
+            await self._carry_out(data.decode("utf-8", "replace").split())
+        except errors.AxxonfsError as error:
+            # The writer sees no more than an errno: the words are for who looks why.
+            self._entry.facts.last_error = str(error)
+            self._catalog.changed(self._entry)
+            raise
+        return len(data)
+
+    async def _carry_out(self, words: list[str]) -> None:
         match words:
             case []:
                 pass
@@ -300,7 +310,6 @@ class ControlHandle(Plain):
                 await self._remember()
             case _:
                 raise errors.InvalidError("control takes one of: stop, destroy, keep, keep 24h, release")
-        return len(data)
 
     async def _stop(self) -> None:
         if self._entry.session.state in sessions.FINISHED:

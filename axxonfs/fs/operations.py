@@ -114,6 +114,10 @@ class Operations(pyfuse3.Operations):
         node = self._tree.get(inode)
         if isinstance(node.content, view.Control) and not _more_than_size(fields):
             return self._attributes(node)
+        if self._mount.folder is not None and node is self._mount.folder.directory:
+            # `rsync -a specs/ new/` gives the directory what specs/ has; until unmount.
+            _set_fields(node, attr, fields)
+            return self._attributes(node)
         if not isinstance(node.content, folder.Written):
             raise errors.NotAllowedError("nothing here can be changed")
         if fields.update_size:

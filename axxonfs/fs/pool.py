@@ -66,6 +66,7 @@ class Pool:
         self.counters = Counters()
         self.wide_streams = 0
         self.relative_index: bool | None = None  # how this server counts chunks, once seen
+        self.proven_chunk_bytes = 0  # the largest chunks that this server was seen to send
         self._rate_limit_bytes = rate_limit_bytes
         self._next_fetch_s = 0.0
         self._readers: dict[Streams, None] = {}

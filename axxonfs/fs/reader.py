@@ -15,7 +15,7 @@ import trio
 from axxonfs.core import chunks, errors, readahead
 from axxonfs.core.line import NARROW_BYTES
 from axxonfs.fs.pool import Pool
-from axxonfs.remote.download import DownloadStream, Limits
+from axxonfs.remote.download import Batch, DownloadStream, Limits
 
 log = logging.getLogger(__name__)
 
@@ -85,15 +85,10 @@ class ResultReader:
         end = min(offset + size, self._source.size_bytes)
         if end <= offset:
             return b""
-        while True:
-            try:
-                held = await self._chunks(offset, end, deadline_s)
-            except chunks.ChunkSizeClampedError as clamped:
-                self._cut_anew(clamped.chunk_size_bytes)
-            else:
-                self._unread = chunks.subtract(self._unread, offset, end)
-                self._pool.counters.served_bytes += end - offset
-                return chunks.assemble(held, offset, end)
+        held = await self._chunks(offset, end, deadline_s)
+        self._unread = chunks.subtract(self._unread, offset, end)
+        self._pool.counters.served_bytes += end - offset
+        return chunks.assemble(held, offset, end)
 
     def close(self) -> None:
         """Cancel all streams, let the cached chunks go, and fail the reads that wait."""
@@ -115,13 +110,13 @@ class ResultReader:
         """Return when each stream that nobody waits for was last used, and its number."""
         return self._policy.unused()
 
-    def _cut_anew(self, chunk_size_bytes: int) -> None:
+    def _cut_anew(self, clamped: chunks.ChunkSizeClampedError) -> None:
         """Go on with the size of chunks that the server is willing to send, here and for new results."""
-        if chunk_size_bytes < self._pool.sizes.wide:
-            log.info("chunk size clamped by the server bytes=%d", chunk_size_bytes)
-            self._pool.clamp(chunk_size_bytes)
-        self._apply(self._policy.stop_all())
+        if clamped.chunk_size_bytes < self._pool.sizes.wide:
+            log.info("chunk size clamped by the server bytes=%d", clamped.chunk_size_bytes)
+            self._pool.clamp(clamped.chunk_size_bytes)
         self._policy.sizes = self._pool.sizes
+        self._apply(self._policy.stop_all())
 
     # -- waiting ----------------------------------------------------------------
 
@@ -134,9 +129,9 @@ class ResultReader:
         self._pool.counters.misses += 1
         wait = _Wait(begin, end, held, missing)
         self._waits[wait] = None
+        self._ask(begin, end, missing)
         try:
             while wait.missing:
-                self._ask(begin, end, wait.missing)
                 await self._wait(wait, deadline_s)
         except errors.AxxonfsError:
             self._pool.counters.failures += 1
@@ -150,7 +145,7 @@ class ResultReader:
         self._apply(self._policy.on_read(begin, end, missing, trio.current_time()))
 
     async def _wait(self, wait: _Wait, deadline_s: float) -> None:
-        """Wait for the bytes, or for a reason to ask again."""
+        """Wait for the bytes, or for a reason to ask for them again."""
         with trio.move_on_at(deadline_s) as scope:
             await wait.wake.wait()
         error, wait.error, wait.wake = self._closed or wait.error, None, trio.Event()
@@ -163,6 +158,10 @@ class ResultReader:
         if error is not None:
             self._pool.counters.retries += 1
             await trio.sleep(min(RETRY_PAUSE_S, deadline_s - trio.current_time()))
+        # In the order of the file, whoever wakes first: then one stream brings it all.
+        for other in sorted(self._waits, key=lambda other: other.begin):
+            if other.missing:
+                self._ask(other.begin, other.end, other.missing)
 
     def _deliver(self, size: int, start: int, data: bytes) -> None:
         self._pool.cache.put(self._file, size, start, data)
@@ -197,12 +196,16 @@ class ResultReader:
                     self._scopes[stream].cancel()
 
     async def _run(self, stream: int, offset: int, wide: bool) -> None:  # noqa: FBT001 - tasks take no keywords
-        broken = None
+        broken: errors.AxxonfsError | None = None
         self._pool.wide_streams += wide
         try:
             with self._scopes[stream]:
                 async with self._pool.slots:
                     await self._download(stream, offset, wide=wide)
+        except chunks.ChunkSizeClampedError as clamped:
+            self._cut_anew(clamped)
+        except errors.RefusedError as error:
+            broken = errors.WrongBytesError(f"the server refuses what it has listed: {error}")
         except errors.AxxonfsError as error:
             log.debug("stream broke session=%s error=%r", self._source.session_id, error)
             broken = error
@@ -233,6 +236,8 @@ class ResultReader:
                 await download.aclose()
 
     def _open(self, index: int, size: int, *, wide: bool) -> DownloadStream:
+        if self._pool.proven_chunk_bytes < size:
+            index = chunks.telling_start(index, size, self._source.size_bytes)
         return DownloadStream(
             self._pool.client,
             self._source.session_id,
@@ -251,13 +256,20 @@ class ResultReader:
             arrived_bytes = sum(len(data) for _, data in batch)
             meter.arrived(arrived_bytes)
             await self._pool.pace(arrived_bytes)
-            for index, data in batch:
-                self._pool.counters.fetched_bytes += len(data)
-                self._deliver(size, index * size, data)
-                self._apply(self._policy.on_chunk(stream, index * size + len(data)))
+            self._take(stream, batch, size)
             if not self._policy.has_room(stream):
                 await self._room(stream)
                 meter.parked()
+
+    def _take(self, stream: int, batch: Batch, size: int) -> None:
+        for index, data in batch:
+            if self._scopes[stream].cancel_called:
+                return  # another one brings the rest, or it is cut in another size
+            self._pool.counters.fetched_bytes += len(data)
+            if len(data) == size:
+                self._pool.proven_chunk_bytes = max(self._pool.proven_chunk_bytes, size)
+            self._deliver(size, index * size, data)
+            self._apply(self._policy.on_chunk(stream, index * size + len(data)))
 
     async def _room(self, stream: int) -> None:
         """Wait until the window of the stream has room again."""
@@ -296,6 +308,6 @@ class _Meter:
 
 def _worth_another_try(error: errors.AxxonfsError) -> bool:
     """Whether the same bytes may come after a pause: not where the answer was wrong, or a clear no."""
-    if isinstance(error, errors.WrongBytesError | chunks.ChunkSizeClampedError):
+    if isinstance(error, errors.WrongBytesError):
         return False
     return isinstance(error, errors.UnavailableError | errors.TokenRejectedError)

@@ -8,7 +8,7 @@ loop; nothing here waits for the server.
 import logging
 import time
 
-from axxonfs.core import errors, folder, tree, view
+from axxonfs.core import errors, folder, spec, tree, view
 from axxonfs.fs import handles
 from axxonfs.fs.catalog import Catalog
 from axxonfs.fs.journal import Journal, SavedFile
@@ -174,11 +174,12 @@ class MountState:
     # -- the journal of new/ -----------------------------------------------------------
 
     def save_files(self, *names: bytes) -> None:
-        """Write entries of `new/` into the journal as they are now, behind."""
+        """Write entries of `new/` into the journal as they are now, behind; hidden ones do not outlive the mount."""
         if self.folder is None:
             return
         entries = self.folder.directory.entries
-        saved = [_saved(entries[name]) for name in names if name in entries]
+        # In the swap files of editors, which are hidden, passwords could not be found.
+        saved = [_saved(entries[name]) for name in names if name in entries and not name.startswith(b".")]
         removed = [name for name in names if name not in entries]
         self.tasks.start(self._save_files, removed, saved)
 
@@ -208,7 +209,8 @@ def _saved(node: tree.Node) -> SavedFile:
     content = node.content
     match content:
         case folder.Written():
-            data, submitted, until_s = content.data, content.submitted, None
+            # Scratch files hold passwords, too: rsync's and those of editors become specs by a rename.
+            data, submitted, until_s = spec.mask_secrets(content.data), content.submitted, None
         case tree.Link():
             data, submitted, until_s = content.target, None, None
         case folder.Note():

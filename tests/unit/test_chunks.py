@@ -30,6 +30,22 @@ def test_an_early_end_is_a_broken_stream() -> None:
         checked.finish()
 
 
+@pytest.mark.parametrize("start", [0, 2])
+def test_an_end_before_the_first_chunk_contradicts_the_size(start: int) -> None:
+    with pytest.raises(errors.WrongBytesError, match=f"before chunk {start}"):
+        stream(start).finish()
+
+
+@pytest.mark.parametrize(("index", "start"), [(0, 0), (1, 1), (2, 1)])
+def test_a_stream_begins_where_a_whole_chunk_tells_how_the_server_cuts(index: int, start: int) -> None:
+    assert chunks.telling_start(index, 4096, 10_000) == start
+
+
+def test_the_only_chunk_of_a_file_and_a_last_one_of_full_length_need_no_other() -> None:
+    assert chunks.telling_start(0, 4096, 100) == 0
+    assert chunks.telling_start(1, 4096, 8192) == 1
+
+
 @pytest.mark.parametrize(("index", "relative"), [(1, False), (0, True)])
 def test_how_the_server_counts_is_learnt_from_the_first_chunk_after_a_seek(index: int, *, relative: bool) -> None:
     checked = stream(start=1)

@@ -472,6 +472,17 @@ def test_a_write_that_is_too_large_changes_nothing() -> None:
     assert draft.content == SPEC
 
 
+def test_the_close_of_a_document_that_is_too_large_says_so_and_not_that_it_is_incomplete() -> None:
+    draft = Draft()
+    draft.write(0, b'{"comment": "')
+    draft.write(13, b"x" * MAX_BYTES)
+    outcome = draft.flush()
+    assert isinstance(outcome, Refuse)
+    assert isinstance(outcome.error, TooLargeError)
+    draft.truncate(0)
+    assert draft.write(0, SPEC[:9]) == Nothing()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

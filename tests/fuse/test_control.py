@@ -1,0 +1,323 @@
+"""Keeping, stopping and removing sessions through a real mount, and what the server is left with."""
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from axxonfs.simulator.switches import Switches
+from axxonfs.wire import export_pb2
+from axxonfs.wire.export_service_pb2 import EState
+from tests.fuse.harness import CLIP, Rig, module_rig, pattern_file, wait_until
+
+Rigs = Callable[..., Rig]
+LIVE: dict[str, Any] = {"camera": "1.Front door", "live": True, "format": "mp4"}
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A mount of a server whose results are a few bytes; it looks every tenth of a second."""
+    with module_rig(tmp_path_factory, options={"time_factor": "20"}, file_size_bytes=1000) as rig:
+        yield rig
+
+
+def tell(session: Path, verb: str) -> "subprocess.CompletedProcess[str]":
+    """Write a verb as a shell does."""
+    words = ["bash", "-c", 'echo "$0" > control', verb]
+    environment = {**os.environ, "LC_ALL": "C"}
+    return subprocess.run(words, cwd=session, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def is_listed(rig: Rig, session: Path) -> bool:
+    return session.name in [path.name for path in rig.sessions]
+
+
+def exists(rig: Rig, session_id: str) -> bool:
+    return session_id in [record.session_id for record in rig.sim.sessions.records()]
+
+
+def check_refused(number: int, act: Callable[[], object]) -> None:
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
+        act()
+    assert caught.value.errno == number  # two of them may have the same words
+
+
+# -- verbs --------------------------------------------------------------------------
+
+
+def test_stop_ends_a_live_export_with_a_clip_that_plays(rigs: Rigs) -> None:
+    rig = rigs()
+    session = rig.write_spec("live", **LIVE)
+    wait_until(lambda: rig.status(session)["last_frame"], "live frames")
+    assert tell(session, "stop").returncode == 0
+    assert (session / "state").read_text() == "completed\n"
+    [clip] = rig.results(session)
+    with av.open(str(clip)) as container:
+        assert sum(1 for _ in container.decode(video=0)) >= 5
+
+
+def test_stop_of_an_export_that_is_finished_is_invalid(quick: Rig) -> None:
+    session = quick.exported("finished").parent
+    done = tell(session, "stop")
+    assert (done.returncode, "Invalid argument" in done.stderr) == (1, True)
+    assert quick.sim.calls.count("StopSession") == 0
+
+
+def test_destroy_removes_a_session_here_and_there(quick: Rig) -> None:
+    session = quick.exported("destroy").parent
+    session_id = quick.session_id(session)
+    assert tell(session, "destroy").returncode == 0
+    assert not exists(quick, session_id)
+    assert not is_listed(quick, session)
+    quick.stats()
+    assert not is_listed(quick, session)
+
+
+def test_destroy_is_an_explicit_request_for_a_session_of_others_too(quick: Rig) -> None:
+    session = quick.hold(pattern_file(10))
+    session_id = quick.session_id(session)
+    assert tell(session, "destroy").returncode == 0
+    assert not exists(quick, session_id)
+
+
+@pytest.mark.parametrize(
+    ("verb", "kept", "why"),
+    [("keep", True, "told to keep"), ("keep 24h", True, "told to keep"), ("release", False, None)],
+)
+def test_keep_and_release_show_in_the_status(quick: Rig, verb: str, kept: bool, why: str | None) -> None:  # noqa: FBT001
+    session = quick.exported(verb.replace(" ", "-")).parent
+    assert quick.status(session)["kept_because"] == "started here and not read whole yet"
+    assert tell(session, verb).returncode == 0
+    status = quick.status(session)
+    assert (status["kept"], status["kept_because"]) == (kept, why)
+    assert (status["kept_until"] is not None) == (verb == "keep 24h")
+
+
+@pytest.mark.parametrize("verb", ["pause", "keep for ever", "keep 24", "stop now", "destroy everything", "releas"])
+def test_an_unknown_verb_is_invalid_and_does_nothing(quick: Rig, verb: str) -> None:
+    session = quick.write_spec("verbs", **CLIP())
+    before = (quick.sim.calls.count("StopSession"), quick.sim.calls.count("DestroySession"))
+    done = tell(session, verb)
+    assert (done.returncode, "Invalid argument" in done.stderr) == (1, True)
+    assert quick.status(session)["last_error"]
+    assert (quick.sim.calls.count("StopSession"), quick.sim.calls.count("DestroySession")) == before
+
+
+def test_reading_control_lists_the_verbs_that_are_valid_now(quick: Rig) -> None:
+    running = quick.write_spec("running", **LIVE)
+    assert (running / "control").read_text().splitlines() == ["stop", "destroy", "keep", "keep 24h", "release"]
+    finished = quick.exported("valid").parent
+    assert (finished / "control").read_text().splitlines() == ["destroy", "keep", "keep 24h", "release"]
+    for verb in (finished / "control").read_text().splitlines()[1:]:
+        assert tell(finished, verb).returncode == 0
+
+
+def test_what_the_server_says_to_a_verb_is_seen_by_the_writer(quick: Rig) -> None:
+    session = quick.exported("verb-refused").parent
+    quick.sim.faults.add(method="DestroySession", status="PERMISSION_DENIED", details="Not yours.")
+    done = tell(session, "destroy")
+    assert (done.returncode, "Permission denied" in done.stderr) == (1, True)
+    assert is_listed(quick, session)
+    assert "Not yours." in quick.status(session)["last_error"]
+
+
+def test_a_read_only_mount_has_neither_new_nor_control(rigs: Rigs) -> None:
+    rig = rigs(options={"ro": ""}, sessions=1, file_size_bytes=10)
+    assert sorted(path.name for path in rig.path.iterdir()) == [".axxonfs", "cameras", "sessions"]
+    [session] = rig.sessions
+    assert not (session / "control").exists()
+    [result] = rig.results(session)
+    check_refused(errno.EROFS, result.unlink)
+    check_refused(errno.EROFS, session.rmdir)
+    assert len(result.read_bytes()) == 10
+
+
+# -- keeping alive ------------------------------------------------------------------
+
+HOUR_FACTOR = 480  # an hour is 7.5 s
+LIVE_FACTOR = 100  # five minutes are 3 s
+
+
+@pytest.fixture(scope="module")
+def hour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, dict[str, str]]]:
+    """Sessions of every kind, an hour after they were finished: a rig, and their ids by what they are."""
+    options = {"time_factor": str(HOUR_FACTOR)}
+    with module_rig(tmp_path_factory, options=options, time_factor=HOUR_FACTOR, file_size_bytes=1000) as rig:
+        ids = {}
+        for what in ("unread", "read", "released"):
+            ids[what] = rig.session_id(rig.exported(what).parent)
+        for what in ("told", "told for a time", "open", "foreign"):
+            ids[what] = rig.session_id(rig.hold(pattern_file(1000)))
+        tell(rig.session_dir(ids["released"]), "release")
+        tell(rig.session_dir(ids["told"]), "keep")
+        tell(rig.session_dir(ids["told for a time"]), "keep 24h")
+        rig.results(rig.session_dir(ids["read"]))[0].read_bytes()
+        with rig.results(rig.session_dir(ids["open"]))[0].open("rb"):
+            for what in ("foreign", "released", "read"):
+                rig.sim.sessions.wait_until_gone(ids[what], 60)
+            yield rig, ids
+
+
+Hour = tuple[Rig, dict[str, str]]
+
+
+@pytest.mark.parametrize("what", ["unread", "told", "told for a time", "open"])
+def test_what_is_needed_is_kept_alive_for_longer_than_the_server_would(hour: Hour, what: str) -> None:
+    rig, ids = hour
+    assert exists(rig, ids[what])
+    assert rig.results(rig.session_dir(ids[what]))[0].exists()
+
+
+def test_looking_at_a_foreign_session_keeps_it_not(hour: Hour) -> None:
+    rig, ids = hour
+    asked = [call.request for call in rig.sim.calls.entries() if call.method == "GetSessionState"]
+    assert not [request for request in asked if ids["foreign"] in request]
+
+
+def test_an_own_result_that_went_unread_stays_as_a_directory_that_says_why(hour: Hour) -> None:
+    rig, ids = hour
+    session = rig.session_dir(ids["released"])
+    rig.wait_for_state(session, "removed")
+    assert rig.results(session) == []
+    assert "gone before it was read whole" in rig.status(session)["last_error"]
+    session.rmdir()
+    assert not is_listed(rig, session)
+
+
+def test_a_session_that_nobody_needs_leaves_the_tree(hour: Hour) -> None:
+    rig, ids = hour
+    for what in ("foreign", "read"):
+        wait_until(lambda what=what: not _has(rig, ids[what]), f"the {what} session to leave")  # type: ignore[misc]
+
+
+def _has(rig: Rig, session_id: str) -> bool:
+    return session_id in [rig.session_id(path) for path in rig.sessions]
+
+
+def test_an_own_live_export_is_kept_running_and_a_foreign_one_is_not(rigs: Rigs) -> None:
+    rig = rigs(options={"time_factor": str(LIVE_FACTOR)}, time_factor=LIVE_FACTOR, file_size_bytes=1000)
+    own = rig.session_id(rig.write_spec("own", **LIVE))
+    foreign = export_pb2.Options()
+    foreign.CopyFrom(rig.sim.sessions.record(own).options)
+    other = rig.sim.sessions.start(foreign, "somebody").session_id
+    rig.sim.sessions.wait_for_state(other, EState.S_COMPLETED, 60)
+    assert rig.sim.sessions.record(own).running
+
+
+# -- removing -----------------------------------------------------------------------
+
+
+def test_removing_a_result_hides_it_here_and_leaves_it_there(quick: Rig) -> None:
+    result = quick.exported("hidden")
+    session_id = quick.session_id(result.parent)
+    result.unlink()
+    quick.stats()
+    assert not result.exists()
+    assert quick.sim.sessions.record(session_id).results
+
+
+def test_removing_a_text_succeeds_without_effect(quick: Rig) -> None:
+    session = quick.exported("texts").parent
+    for name in ("state", "status.json", "spec.json", "control"):
+        (session / name).unlink()
+        assert (session / name).exists()
+
+
+def test_rm_r_of_an_own_session_destroys_it(quick: Rig) -> None:
+    session = quick.exported("rm").parent.resolve()
+    session_id = quick.session_id(session)
+    subprocess.run(["rm", "-r", session], check=True, timeout=60)
+    assert not is_listed(quick, session)
+    quick.sim.sessions.wait_until_gone(session_id, 30)
+
+
+def test_rm_r_of_a_foreign_session_is_refused_and_destroys_nothing(quick: Rig) -> None:
+    session = quick.hold(pattern_file(10))
+    session_id, before = quick.session_id(session), quick.sim.calls.count("DestroySession")
+    done = subprocess.run(["rm", "-r", session], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "Operation not permitted" in done.stderr) == (1, True)
+    check_refused(errno.EPERM, session.rmdir)
+    quick.stats()
+    assert len(quick.results(session)[0].read_bytes()) == 10
+    assert quick.sim.calls.count("DestroySession") == before
+    assert exists(quick, session_id)
+
+
+def test_the_option_destroy_says_whose_sessions_rm_may_destroy(rigs: Rigs) -> None:
+    rig = rigs(options={"destroy": "all"}, file_size_bytes=10)
+    foreign = rig.hold(pattern_file(10))
+    session_id = rig.session_id(foreign)
+    shutil.rmtree(foreign)
+    rig.sim.sessions.wait_until_gone(session_id, 30)
+    rig = rigs(options={"destroy": "none"}, file_size_bytes=10)
+    own = rig.exported("own").parent.resolve()
+    check_refused(errno.EPERM, lambda: shutil.rmtree(own))
+    check_refused(errno.EPERM, own.rmdir)
+    assert rig.sim.calls.count("DestroySession") == 0
+
+
+def test_rmdir_of_a_session_with_results_is_refused(quick: Rig) -> None:
+    session = quick.exported("full").parent.resolve()
+    check_refused(errno.ENOTEMPTY, session.rmdir)
+    for result in quick.results(session):
+        result.unlink()
+    session_id = quick.session_id(session)
+    session.rmdir()
+    quick.sim.sessions.wait_until_gone(session_id, 30)
+
+
+def test_find_and_rmdir_of_everything_destroy_nothing(quick: Rig) -> None:
+    kept = [quick.exported("found").parent.resolve(), quick.hold(pattern_file(10))]
+    before = quick.sim.calls.count("DestroySession")
+    for words in (["-exec", "rmdir", "{}", "+"], ["-delete"]):
+        command: list[str | Path] = ["find", *kept, "-type", "d", *words]
+        assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode != 0
+    assert subprocess.run(["rmdir", quick.path / "sessions"], capture_output=True, check=False).returncode == 1
+    quick.stats()
+    assert all(is_listed(quick, session) for session in kept)
+    assert quick.sim.calls.count("DestroySession") == before
+
+
+def test_mv_of_a_result_fetches_it_and_takes_it_out_of_sight(quick: Rig, tmp_path: Path) -> None:
+    result = quick.exported("moved")
+    truth, times = quick.truth(result), result.stat().st_mtime_ns
+    subprocess.run(["mv", result, tmp_path / "clip.mp4"], check=True, timeout=60)
+    assert (tmp_path / "clip.mp4").read_bytes() == truth
+    assert (tmp_path / "clip.mp4").stat().st_mtime_ns == times
+    assert not result.exists()
+    assert is_listed(quick, result.parent.resolve())
+
+
+@pytest.mark.expects_warnings("session not destroyed")
+def test_a_session_that_the_server_does_not_destroy_comes_back_and_says_why(rigs: Rigs) -> None:
+    rig = rigs(file_size_bytes=10)
+    session = rig.exported("stubborn").parent.resolve()
+    rig.sim.faults.add(method="DestroySession", status="PERMISSION_DENIED", details="Not today.")
+    shutil.rmtree(session)
+    wait_until(session.exists, "the session to come back")
+    assert "Not today." in rig.status(session)["last_error"]
+    assert [len(result.read_bytes()) for result in rig.results(session)] == [10]
+
+
+def test_a_destroyed_session_that_lingers_in_listings_does_not_reappear(rigs: Rigs) -> None:
+    rig = rigs(file_size_bytes=10, switches=Switches(destroyed_lingers_s=600))
+    session = rig.exported("lingers").parent.resolve()
+    session_id = rig.session_id(session)
+    assert tell(session, "destroy").returncode == 0
+    assert session_id in [record.session_id for record in rig.sim.sessions.listed("root", 0, 99)]
+    for _ in range(2):
+        rig.stats()
+        assert not is_listed(rig, session)
+
+
+def test_a_result_can_be_kept_and_released_by_a_script_that_reads_the_status(quick: Rig) -> None:
+    session = quick.exported("script").parent
+    script = "echo keep > control && jq -r .kept_because status.json && echo release > control && jq .kept status.json"
+    done = subprocess.run(["bash", "-c", script], cwd=session, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "told to keep\nfalse\n"
