@@ -148,6 +148,10 @@ class ReadAhead:
         """Whether the stream may fetch its next chunk now."""
         return stream in self._streams and self._streams[stream].next < self._streams[stream].end
 
+    def is_satisfied(self, stream: int) -> bool:
+        """Whether the stream has brought all that readers asked for so far."""
+        return stream in self._streams and self._streams[stream].next >= self._streams[stream].demand
+
     def on_end(self, stream: int) -> None:
         """Take note that a stream ended, for whatever reason."""
         self._streams.pop(stream, None)

@@ -95,6 +95,11 @@ class Pool:
             self._next_fetch_s = max(self._next_fetch_s, now_s) + fetched_bytes / self._rate_limit_bytes
             await trio.sleep(self._next_fetch_s - now_s)
 
+    @property
+    def is_short(self) -> bool:
+        """Whether streams wait for others to end."""
+        return self.slots.statistics().tasks_waiting > 0
+
     def make_room(self) -> None:
         """Stop the stream that was unused for longest, where all are taken and one is unused."""
         if self.slots.available_tokens > 0:

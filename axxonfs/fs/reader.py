@@ -35,7 +35,7 @@ class Source:
     session_id: str
     path: str
     size_bytes: int
-    touched: Callable[[], None]  # called when a download begins: it starts the server's timer anew
+    touched: Callable[[], None]  # called when bytes came: a download starts the server's timer anew
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -222,7 +222,6 @@ class ResultReader:
         counters = self._pool.counters
         size = self._policy.sizes.wide if wide else self._policy.sizes.narrow
         download = self._open(offset // size, size, wide=wide)
-        self._source.touched()
         counters.streams_opened += 1
         counters.wide_streams_opened += wide
         counters.streams_open += 1
@@ -253,16 +252,19 @@ class ResultReader:
         """Deliver what comes, as far as the window goes, and measure the line by it."""
         meter = _Meter(self._pool)
         while batch := await download.receive():
-            arrived_bytes = sum(len(data) for _, data in batch)
-            meter.arrived(arrived_bytes)
-            await self._pool.pace(arrived_bytes)
-            self._take(stream, batch, size)
+            meter.arrived(sum(len(data) for _, data in batch))
+            self._source.touched()
+            await self._take(stream, batch, size)
+            if self._pool.is_short and self._policy.is_satisfied(stream):
+                # Others wait for a slot: this one has done what was asked of it, and comes back when it is needed.
+                self._apply(self._policy.stop(stream))
             if not self._policy.has_room(stream):
                 await self._room(stream)
                 meter.parked()
 
-    def _take(self, stream: int, batch: Batch, size: int) -> None:
+    async def _take(self, stream: int, batch: Batch, size: int) -> None:
         for index, data in batch:
+            await self._pool.pace(len(data))
             if self._scopes[stream].cancel_called:
                 return  # another one brings the rest, or it is cut in another size
             self._pool.counters.fetched_bytes += len(data)
