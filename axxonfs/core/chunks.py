@@ -7,7 +7,7 @@ event loop. Facts: section 7 of the wire contract.
 """
 
 import collections
-import dataclasses
+from collections.abc import Iterable, Sequence
 
 from axxonfs.core import errors
 
@@ -23,14 +23,6 @@ class ChunkSizeClampedError(errors.StreamBrokenError):
     def __init__(self, chunk_size_bytes: int) -> None:
         super().__init__(f"the server limits chunks to {chunk_size_bytes} bytes")
         self.chunk_size_bytes = chunk_size_bytes
-
-
-def chunks_of(offset: int, size: int, chunk_size_bytes: int, file_size_bytes: int) -> range:
-    """Return the indices of the chunks that hold `size` bytes from `offset`, as far as the file goes."""
-    end = min(offset + size, file_size_bytes)
-    if end <= offset:
-        return range(0)
-    return range(offset // chunk_size_bytes, -(-end // chunk_size_bytes))
 
 
 def chunk_count(file_size_bytes: int, chunk_size_bytes: int) -> int:
@@ -112,49 +104,95 @@ class ChunkStream:
         raise errors.WrongBytesError(f"chunk {self._next} has {length} bytes instead of {due}")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ChunkKey:
-    """Which bytes a cached chunk holds: a file of a session, a chunk size, an index in units of it."""
+Range = tuple[int, int]  # begin, end in bytes
 
-    file: int
-    chunk_size_bytes: int
-    index: int
+
+def subtract(ranges: Sequence[Range], begin: int, end: int) -> list[Range]:
+    """Return what is left of disjoint ranges without the bytes from `begin` to `end`."""
+    left = []
+    for first, last in ranges:
+        left += [(first, min(last, begin))] if first < begin else []
+        left += [(max(first, end), last)] if last > end else []
+    return left
+
+
+def assemble(held: Iterable[tuple[int, bytes]], begin: int, end: int) -> bytes | memoryview:
+    """Return the bytes from `begin` to `end` out of chunks (start, data) that cover them; no copy out of one chunk."""
+    views: list[memoryview] = []
+    place = begin
+    for start, data in sorted(held, key=lambda chunk: chunk[0]):
+        if start <= place < min(end, start + len(data)):
+            views.append(memoryview(data)[place - start : end - start])
+            place = start + len(data)
+    return views[0] if len(views) == 1 else b"".join(views)
 
 
 class ChunkCache:
-    """The least recently used chunks, within `budget_bytes` for the whole mount."""
+    """The least recently used chunks, within `budget_bytes` for the whole mount.
+
+    A file may be cut into chunks of several sizes; each chunk begins at a
+    multiple of its size.
+    """
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
         self.used_bytes = 0
-        self._chunks: collections.OrderedDict[ChunkKey, bytes] = collections.OrderedDict()
+        self._chunks: collections.OrderedDict[tuple[int, int, int], bytes] = collections.OrderedDict()
+        self._sizes: dict[int, collections.Counter[int]] = {}  # file -> chunk size -> how many are here
 
     def __len__(self) -> int:
         return len(self._chunks)
 
-    def __contains__(self, key: ChunkKey) -> bool:
-        return key in self._chunks
+    def find(self, file: int, place: int) -> tuple[int, bytes] | None:
+        """Return start and data of the chunk that holds a byte, and make it the most recently used."""
+        for size in self._sizes.get(file, ()):
+            key = (file, size, place - place % size)
+            data = self._chunks.get(key)
+            if data is not None and place < key[2] + len(data):
+                self._chunks.move_to_end(key)
+                return key[2], data
+        return None
 
-    def get(self, key: ChunkKey) -> bytes | None:
-        """Return the chunk and make it the most recently used; None where it is not here."""
-        data = self._chunks.get(key)
-        if data is not None:
-            self._chunks.move_to_end(key)
-        return data
+    def collect(self, file: int, begin: int, end: int, unit: int) -> tuple[list[tuple[int, bytes]], list[Range]]:
+        """Return the chunks that are here of a range of bytes, and what is missing, cut at multiples of `unit`."""
+        held: list[tuple[int, bytes]] = []
+        missing: list[Range] = []
+        place = begin
+        while place < end:
+            found = self.find(file, place)
+            if found is not None:
+                held.append(found)
+                place = found[0] + len(found[1])
+                continue
+            after = min(end, place - place % unit + unit)
+            joined = bool(missing) and missing[-1][1] == place
+            missing[-1 if joined else len(missing) :] = [(missing[-1][0] if joined else place, after)]
+            place = after
+        return held, missing
 
-    def put(self, key: ChunkKey, data: bytes) -> None:
-        """Take a checked chunk, and let the least recently used ones go until the budget holds."""
+    def put(self, file: int, size: int, start: int, data: bytes) -> None:
+        """Take a checked chunk of chunk size `size`, and let the least recently used go until the budget holds."""
+        key = (file, size, start)
         self._drop(key)
         self._chunks[key] = data
+        self._sizes.setdefault(file, collections.Counter())[size] += 1
         self.used_bytes += len(data)
-        while self.used_bytes > self.budget_bytes and self._chunks:
-            _, old = self._chunks.popitem(last=False)
-            self.used_bytes -= len(old)
+        while self.used_bytes > self.budget_bytes:
+            self._drop(next(iter(self._chunks)))
 
     def drop_file(self, file: int) -> None:
         """Forget all chunks of a file."""
-        for key in [key for key in self._chunks if key.file == file]:
+        for key in [key for key in self._chunks if key[0] == file]:
             self._drop(key)
 
-    def _drop(self, key: ChunkKey) -> None:
-        self.used_bytes -= len(self._chunks.pop(key, b""))
+    def _drop(self, key: tuple[int, int, int]) -> None:
+        data = self._chunks.pop(key, None)
+        if data is None:
+            return
+        self.used_bytes -= len(data)
+        file, size, _ = key
+        self._sizes[file][size] -= 1
+        if not self._sizes[file][size]:
+            del self._sizes[file][size]
+        if not self._sizes[file]:
+            del self._sizes[file]

@@ -1,33 +1,43 @@
 """What a read asks for: streams to start, to let run on, or to stop.
 
-A stream is one DownloadFile call, which delivers chunks in order from where it
+A stream is one DownloadFile call, which delivers bytes in order from where it
 started. A reader that moves forward rides one: the stream may run ahead of the
-highest chunk asked for by a window, which doubles with every step that shows
+highest byte asked for by a window, which doubles with every step that shows
 that reading is sequential. A read elsewhere starts another stream, and the one
 unused for longest is stopped. Reads of one reader may arrive out of order by as
 much as the kernel sends at once; that is a step forward like any other. A stream
-ends where another one began: no chunk is fetched by two.
+ends where another one began: no byte is fetched by two.
 
-All places are chunk indices. Pure: no clock, no I/O, nothing awaits. The
-constants say which of them are measured.
+Streams are narrow at first: small chunks, and little in flight, so that a probe
+or a seek costs little. Where a reader keeps waiting for one and the line could
+bring more, a wide stream with large chunks takes over a little further on.
+
+All places are byte offsets; streams start at multiples of their chunk size. Pure:
+no clock, no I/O, nothing awaits. The constants say which of them are measured.
 """
 
 import dataclasses
 import math
 from collections.abc import Sequence
 
+from axxonfs.core.chunks import KIB
+from axxonfs.core.line import MIB, NARROW_BYTES, Line
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes of chunks in bytes; `wide` is a multiple of `narrow`."""
+
+    narrow: int = 64 * KIB
+    wide: int = MIB
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds in chunks and streams for one file."""
+    """Bounds for one file."""
 
-    # How far a stream runs ahead of the reader at most. 8 MiB of 256 KiB chunks: a bandwidth times
-    # round trip of 1 Gbit/s at 60 ms. Computed, not measured.
-    max_window: int = 32
-    # A gap in front of a stream that is read over rather than reopened. Reopening costs about a
-    # round trip; reading over costs the gap. 2 MiB of 256 KiB chunks are what the kernel has in
-    # flight, out of order (measured); for seeks it is guessed, until it is derived from the line.
-    max_gap: int = 8
+    # How far a stream runs ahead of the reader at most. 8 MiB: 1 Gbit/s over 60 ms. Computed.
+    max_window: int = 8 * MIB
     # An interleaved container is read in two places at once, and its index in a third.
     max_streams: int = 3
     # A stream that nobody reads from keeps a slot at the server. Guessed.
@@ -36,15 +46,16 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Start:
-    """Open a stream that begins at chunk `index`."""
+    """Open a stream that begins at byte `offset`."""
 
     stream: int
-    index: int
+    offset: int
+    wide: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Continue:
-    """Let a waiting stream run on: there is room in its window again."""
+    """Let a stream run on, should it wait: there may be room in its window again."""
 
     stream: int
 
@@ -58,66 +69,89 @@ class Stop:
 
 Action = Start | Continue | Stop
 
+# A reader has to wait for a narrow stream as often as this before a wide one takes over: twice may
+# be a player that fills its buffer. Guessed.
+_WAITS_BEFORE_WIDE = 3
+
 
 @dataclasses.dataclass(slots=True)
 class _Stream:
-    start: int  # its first chunk
-    next: int  # the next chunk to arrive
-    demand: int  # one past the highest chunk that a reader asked for
+    start: int  # its first byte
+    next: int  # the next byte to arrive
+    demand: int  # one past the highest byte that a reader asked for
     used_s: float
+    wide: bool = False
     window: int = 0
+    waits: int = 0  # reads in a row that found their bytes missing
 
     @property
     def end(self) -> int:
-        """One past the last chunk that it may fetch now."""
+        """Up to where it may fetch now."""
         return self.demand + self.window
 
 
 class ReadAhead:
-    """The streams of one file."""
+    """The streams of one file of `file_size` bytes."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, file_size: int, sizes: Sizes, line: Line, limits: Limits) -> None:
+        self.sizes = sizes
+        self._file_size = file_size
+        self._line = line
         self._limits = limits
         self._streams: dict[int, _Stream] = {}
         self._next_stream = 0
+        self.may_widen = True  # whether the mount has room for one more wide stream
 
     @property
     def streams(self) -> int:
         """How many streams are open."""
         return len(self._streams)
 
-    def on_read(self, wanted: range, missing: Sequence[int], now_s: float) -> list[Action]:
-        """Decide what a read of the chunks `wanted` asks for, of which `missing` are not here (ascending).
+    def on_read(self, begin: int, end: int, missing: Sequence[tuple[int, int]], now_s: float) -> list[Action]:
+        """Decide what a read of the bytes from `begin` to `end` asks for, of which the ranges `missing` are not here.
 
-        Where all streams are busy for others, a missing chunk stays without a
+        Where all streams are busy for others, a missing range stays without a
         stream (see `is_coming`): ask again when a stream has done its part.
         """
         actions: list[Action] = []
-        riding = {number for number in self._streams if self._covers(number, wanted.start)}
-        for index in missing:
-            number = self._bringing(index)
-            if number is None:
-                actions += self._start(index, wanted.stop, now_s)
-            else:
-                riding.add(number)
-        for number in riding & self._streams.keys():
-            actions += self._step(number, wanted.stop, now_s)
+        riding = {number: False for number in self._streams if self._covers(number, begin)}
+        for first, last in missing:
+            place = first
+            while place < last:
+                number = self._bringing(place)
+                if number is None:
+                    started = self._start(place, end, now_s)
+                    if not started:
+                        break
+                    actions += started
+                    number = self._next_stream - 1
+                else:
+                    riding[number] = True
+                place = int(min(last, self._bound(number)))
+        for number, waits in riding.items():
+            if number in self._streams:
+                actions += self._step(number, end, waits=waits, now_s=now_s)
         return actions
 
-    def is_coming(self, index: int) -> bool:
-        """Whether an open stream brings the chunk."""
-        return self._bringing(index) is not None
+    def is_coming(self, place: int) -> bool:
+        """Whether an open stream brings the byte."""
+        return self._bringing(place) is not None
 
-    def on_chunk(self, stream: int, index: int) -> list[Action]:
-        """Take note of a chunk that arrived; the stream ends where another one began."""
+    def on_chunk(self, stream: int, end: int) -> list[Action]:
+        """Take note that a stream has brought all up to `end`; it ends where another one began."""
         if stream not in self._streams:
             return []
-        self._streams[stream].next = index + 1
-        return self.stop(stream) if index + 1 == self._bound(stream) else []
+        self._streams[stream].next = end
+        return self.stop(stream) if end >= self._bound(stream) else []
 
-    def has_room(self, stream: int) -> bool:
-        """Whether the stream may fetch its next chunk now."""
-        return stream in self._streams and self._streams[stream].next < self._streams[stream].end
+    def has_room(self, stream: int, most_ahead: int) -> bool:
+        """Whether the stream may fetch its next chunk now: at most `most_ahead` further than anybody asked for."""
+        state = self._streams.get(stream)
+        return state is not None and state.next < min(state.end, state.demand + most_ahead)
+
+    def is_satisfied(self, stream: int) -> bool:
+        """Whether the stream has brought all that readers asked for so far."""
+        return stream in self._streams and self._streams[stream].next >= self._streams[stream].demand
 
     def on_end(self, stream: int) -> None:
         """Take note that a stream ended, for whatever reason."""
@@ -140,26 +174,26 @@ class ReadAhead:
         """Return the stops of all streams."""
         return [action for number in list(self._streams) for action in self.stop(number)]
 
-    def _bringing(self, index: int) -> int | None:
-        """Return the stream that brings a chunk, or would after a small gap."""
+    def _bringing(self, place: int) -> int | None:
+        """Return the stream that brings a byte, or would after a small gap."""
         for number, stream in self._streams.items():
-            reach = max(stream.next + self._limits.max_gap + 1, stream.end)
-            if stream.next <= index < min(reach, self._bound(number)):
+            reach = max(stream.next + self._line.gap_bytes + 1, stream.end)
+            if stream.next <= place < min(reach, self._bound(number)):
                 return number
         return None
 
-    def _covers(self, stream: int, index: int) -> bool:
-        """Whether a chunk is on a stream's way, or behind it where it came from."""
+    def _covers(self, stream: int, place: int) -> bool:
+        """Whether a byte is on a stream's way, or behind it where it came from."""
         state = self._streams[stream]
-        reach = max(state.next + self._limits.max_gap, state.end)
-        return state.start <= index <= reach and index < self._bound(stream)
+        reach = max(state.next + self._line.gap_bytes, state.end)
+        return state.start <= place <= reach and place < self._bound(stream)
 
     def _bound(self, stream: int) -> float:
         """Return where the next stream after this one began; infinity where there is none."""
         start = self._streams[stream].start
         return min((other.start for other in self._streams.values() if other.start > start), default=math.inf)
 
-    def _start(self, index: int, stop: int, now_s: float) -> list[Action]:
+    def _start(self, place: int, stop: int, now_s: float) -> list[Action]:
         actions: list[Action] = []
         if len(self._streams) >= self._limits.max_streams:
             unused = self.unused()
@@ -167,18 +201,39 @@ class ReadAhead:
                 # All of them bring what somebody waits for; stopping one would make readers undo each other.
                 return []
             actions += self.stop(min(unused)[1])
+        offset = place - place % self.sizes.narrow
+        return [*actions, self._open(_Stream(start=offset, next=offset, demand=stop, used_s=now_s))]
+
+    def _open(self, stream: _Stream) -> Start:
         number = self._next_stream
         self._next_stream += 1
-        self._streams[number] = _Stream(start=index, next=index, demand=stop, used_s=now_s)
-        return [*actions, Start(number, index)]
+        self._streams[number] = stream
+        return Start(number, stream.start, stream.wide)
 
-    def _step(self, number: int, stop: int, now_s: float) -> list[Action]:
+    def _step(self, number: int, stop: int, *, waits: bool, now_s: float) -> list[Action]:
         stream = self._streams[number]
         stream.used_s = now_s
         if stop <= stream.demand:
             return []
-        waiting = stream.next >= stream.end
         stream.demand = stop
+        stream.waits = stream.waits + 1 if waits else 0
         # The first step past what a stream was started for already tells a run from a probe.
-        stream.window = min(self._limits.max_window, max(1, 2 * stream.window))
-        return [Continue(number)] if waiting else []
+        stream.window = min(self._limits.max_window, max(self.sizes.narrow, 2 * stream.window))
+        actions = self._widened(stream) if stream.waits >= _WAITS_BEFORE_WIDE else []
+        return [*actions, Continue(number)]
+
+    def _widened(self, stream: _Stream) -> list[Action]:
+        """Let a wide stream take over ahead of a narrow one."""
+        if stream.wide or not (self.may_widen and self._line.is_wide):
+            return []
+        ahead = max(stream.demand, stream.next + NARROW_BYTES)
+        start = -(-ahead // self.sizes.wide) * self.sizes.wide
+        # The narrow one brings what lies between, whether anybody asked for it yet or not.
+        others = (other for other in self._streams.values() if other is not stream)
+        taken = any(stream.next <= other.start <= start for other in others)
+        # A short last chunk would not tell whether the server cuts as large as it was asked to.
+        if start + self.sizes.wide > self._file_size or taken:
+            return []
+        stream.demand = start
+        after = start + self.sizes.wide
+        return [self._open(_Stream(start, start, after, stream.used_s, wide=True, window=stream.window))]

@@ -71,7 +71,7 @@ class MountOptions(pydantic.BaseModel):
     gid: int = pydantic.Field(default_factory=os.getgid, description="group of the files")
     umask: Octal = pydantic.Field(0, description="permission bits that are taken away, in octal")
     cache_size: Bytes = pydantic.Field(64 * _MIB, ge=4 * _MIB, description="bytes of results kept in memory")
-    chunk_size: Bytes = pydantic.Field(256 * _KIB, description="bytes per chunk, in whole KiB up to 4095K")
+    chunk_size: Bytes = pydantic.Field(_MIB, description="bytes per chunk of a long run, in whole KiB up to 4095K")
     read_timeout: Seconds = pydantic.Field(30.0, ge=1, description="a read that waits longer fails")
     rate_limit: Bytes = pydantic.Field(0, description="bytes of results per second; 0: no limit")
     max_streams: int = pydantic.Field(16, ge=1, le=256, description="downloads open at once")

@@ -1,7 +1,6 @@
-"""What all results of a mount share: the client, the cache, the slots of the streams, the rate.
+"""What all results of a mount share: the cache, the line's measure, and the bounds of streams and bytes.
 
-Bounds what reading costs the server and this machine. Belongs to the event loop;
-the only await is for the rate limit. Imports core and remote.
+Belongs to the event loop. Imports core and remote.
 """
 
 import dataclasses
@@ -10,8 +9,15 @@ from typing import Protocol
 import trio
 
 from axxonfs.core import chunks, readahead
+from axxonfs.core.line import Line
 from axxonfs.fs.tasks import Tasks
 from axxonfs.remote.exports import ExportClient
+
+# A stream that others wait for gives its slot up after this. Guessed: long enough to be worth a
+# round trip, short enough for a dozen turns within the deadline of a read.
+TURN_S = 2.0
+# Each may have as much in flight as the line holds: with the cache they make up the memory of the mount.
+MAX_WIDE_STREAMS = 3
 
 
 @dataclasses.dataclass(slots=True)
@@ -24,12 +30,13 @@ class Counters:
     served_bytes: int = 0
     streams_opened: int = 0
     streams_open: int = 0
+    wide_streams_opened: int = 0
     retries: int = 0
     failures: int = 0
 
 
-class Reader(Protocol):
-    """The streams of one result."""
+class Streams(Protocol):
+    """A result that has streams open."""
 
     def unused(self) -> list[tuple[float, int]]:
         """Return when each stream that nobody waits for was last used, and its number."""
@@ -39,7 +46,7 @@ class Reader(Protocol):
 
 
 class Pool:
-    """What all results of a mount share: the client, the cache, the tasks of the streams, a bound of streams."""
+    """The shared means of one mount."""
 
     def __init__(
         self,
@@ -50,32 +57,39 @@ class Pool:
         chunk_size_bytes: int,
         max_streams: int,
         rate_limit_bytes: int = 0,
-        limits: readahead.Limits | None = None,
     ) -> None:
         self.client = client
         self.tasks = tasks
         self.cache = chunks.ChunkCache(cache_bytes)
-        self.chunk_size_bytes = chunk_size_bytes
+        self.line = Line()
+        self.sizes = readahead.Sizes()
+        self.clamp(chunk_size_bytes)
         self.slots = trio.CapacityLimiter(max_streams)
-        self.limits = limits or readahead.Limits()
+        self.limits = readahead.Limits(max_window=min(readahead.Limits().max_window, cache_bytes // 4))
         self.counters = Counters()
+        self.wide_streams = 0
+        self.relative_index: bool | None = None  # how this server counts chunks, once seen
+        self.proven_chunk_bytes = 0  # the largest chunks that this server was seen to send
         self._rate_limit_bytes = rate_limit_bytes
         self._next_fetch_s = 0.0
-        self.relative_index: bool | None = None  # how this server counts chunks, once seen
-        self.proven_chunk_bytes = 0  # the size of chunks that this server was seen to send
-        self._readers: dict[Reader, None] = {}
+        self._readers: dict[Streams, None] = {}
         self._next_file = 0
 
-    def add(self, reader: Reader) -> int:
+    def add(self, reader: Streams) -> int:
         """Take a result in; return the number of its chunks in the cache."""
         self._readers[reader] = None
         self._next_file += 1
         return self._next_file
 
-    def remove(self, reader: Reader, file: int) -> None:
+    def remove(self, reader: Streams, file: int) -> None:
         """Let a result and its chunks go."""
         self._readers.pop(reader, None)
         self.cache.drop_file(file)
+
+    @property
+    def may_widen(self) -> bool:
+        """Whether there is room for one more wide stream."""
+        return self.wide_streams < MAX_WIDE_STREAMS
 
     async def pace(self, fetched_bytes: int) -> None:
         """Wait as long as the rate limit asks for after `fetched_bytes`."""
@@ -83,6 +97,16 @@ class Pool:
             now_s = trio.current_time()
             self._next_fetch_s = max(self._next_fetch_s, now_s) + fetched_bytes / self._rate_limit_bytes
             await trio.sleep(self._next_fetch_s - now_s)
+
+    @property
+    def most_ahead_bytes(self) -> int:
+        """How far each stream may run ahead, so that none pushes out of the cache what another fetched for later."""
+        return self.cache.budget_bytes // 2 // max(1, self.counters.streams_open)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether streams wait for others to end."""
+        return self.slots.statistics().tasks_waiting > 0
 
     def make_room(self) -> None:
         """Stop the stream that was unused for longest, where all are taken and one is unused."""
@@ -92,3 +116,11 @@ class Pool:
         if unused:
             _, stream, reader = min(unused, key=lambda row: row[0])
             reader.stop_stream(stream)
+
+    def clamp(self, chunk_size_bytes: int) -> None:
+        """Go on with no larger chunks than the server is willing to send."""
+        narrow = self.sizes.narrow
+        if chunk_size_bytes < narrow or chunk_size_bytes % narrow:
+            self.sizes = readahead.Sizes(chunk_size_bytes, chunk_size_bytes)
+        else:
+            self.sizes = readahead.Sizes(narrow, chunk_size_bytes)

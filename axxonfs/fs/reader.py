@@ -1,12 +1,11 @@
-"""Results as bytes: chunks from the cache, else from streams, one fetch per chunk whoever asks.
+"""Results as bytes: chunks from the cache, else from streams, one fetch per byte whoever asks.
 
 Carries out what `core.readahead` decides: opens, continues and stops streams,
 hands arriving chunks to the reads that wait for them, and starts again at the
-next missing chunk where a stream broke. Belongs to the event loop; the only
+next missing byte where a stream broke. Belongs to the event loop; the only
 awaits are for a chunk, a stream, or room in a window. Imports core and remote.
 """
 
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
@@ -14,13 +13,19 @@ from collections.abc import Callable, Sequence
 import trio
 
 from axxonfs.core import chunks, errors, readahead
-from axxonfs.fs.pool import Pool
-from axxonfs.remote.download import Batch, DownloadStream
+from axxonfs.core.line import NARROW_BYTES
+from axxonfs.fs.pool import TURN_S, Pool
+from axxonfs.remote.download import Batch, DownloadStream, Limits
 
 log = logging.getLogger(__name__)
 
-# Between two attempts at the same chunk; the deadline of the read bounds how many there are.
+# Between two attempts at the same bytes; the deadline of the read bounds how many there are.
 RETRY_PAUSE_S = 0.25
+# A narrow stream keeps little between its thread and the event loop: a seek throws it away.
+_NARROW = Limits(waiting_bytes=NARROW_BYTES // 2)
+_WIDE = Limits(waiting_bytes=4 * 1024 * chunks.KIB, wide=True)
+# Below this a rate says more about the scheduler than about the line.
+_RATE_SAMPLE_BYTES = 256 * chunks.KIB
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,16 +35,17 @@ class Source:
     session_id: str
     path: str
     size_bytes: int
-    touched: Callable[[], None]  # called when a download begins: it starts the server's timer anew
+    touched: Callable[[], None]  # called when bytes came: a download starts the server's timer anew
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Wait:
-    """One read that waits for chunks."""
+    """One read that waits for bytes."""
 
-    wanted: range
-    missing: set[int]
-    got: dict[int, bytes]
+    begin: int
+    end: int
+    held: list[tuple[int, bytes]]  # chunks that are here: start, data
+    missing: list[chunks.Range]
     wake: trio.Event = dataclasses.field(default_factory=trio.Event)
     error: errors.AxxonfsError | None = None
 
@@ -51,19 +57,17 @@ class ResultReader:
         self._pool = pool
         self._source = source
         self._file = pool.add(self)
-        self._chunk_size_bytes = pool.chunk_size_bytes
-        self._policy = readahead.ReadAhead(pool.limits)
+        self._policy = readahead.ReadAhead(source.size_bytes, pool.sizes, pool.line, pool.limits)
         self._waits: dict[_Wait, None] = {}
         self._resume: dict[int, trio.Event] = {}
         self._scopes: dict[int, trio.CancelScope] = {}
-        self._seen = bytearray()
+        self._unread = [(0, source.size_bytes)] if source.size_bytes else []
         self._closed: errors.AxxonfsError | None = None
 
     @property
     def read_whole(self) -> bool:
-        """Whether every chunk was asked for by some reader."""
-        count = chunks.chunk_count(self._source.size_bytes, self._chunk_size_bytes)
-        return len(self._seen) == count and all(self._seen)
+        """Whether every byte was asked for by some reader."""
+        return not self._unread
 
     async def read(self, offset: int, size: int, deadline_s: float) -> bytes | memoryview:
         """Return the bytes from `offset`, `size` of them or up to the end of the result.
@@ -78,13 +82,13 @@ class ResultReader:
             SessionGoneError: the server has the session no more.
             AccessError: the account may not download it.
         """
-        while True:
-            chunk_size_bytes = self._chunk_size_bytes
-            wanted = chunks.chunks_of(offset, size, chunk_size_bytes, self._source.size_bytes)
-            with contextlib.suppress(chunks.ChunkSizeClampedError):
-                got = await self._chunks(wanted, deadline_s)
-                if chunk_size_bytes == self._chunk_size_bytes:
-                    return self._reply(wanted, got, offset, size)
+        end = min(offset + size, self._source.size_bytes)
+        if end <= offset:
+            return b""
+        held = await self._chunks(offset, end, deadline_s)
+        self._unread = chunks.subtract(self._unread, offset, end)
+        self._pool.counters.served_bytes += end - offset
+        return chunks.assemble(held, offset, end)
 
     def close(self) -> None:
         """Cancel all streams, let the cached chunks go, and fail the reads that wait."""
@@ -106,91 +110,47 @@ class ResultReader:
         """Return when each stream that nobody waits for was last used, and its number."""
         return self._policy.unused()
 
-    # -- from the cache; no await ---------------------------------------------
-
-    def _cached(self, wanted: range) -> dict[int, bytes]:
-        found = ((index, self._pool.cache.get(self._key(index))) for index in wanted)
-        return {index: data for index, data in found if data is not None}
-
-    def _key(self, index: int) -> chunks.ChunkKey:
-        return chunks.ChunkKey(self._file, self._chunk_size_bytes, index)
-
-    def _reply(self, wanted: range, got: dict[int, bytes], offset: int, size: int) -> bytes | memoryview:
-        self._mark(wanted)
-        reply = self._slice([got[index] for index in wanted], offset, size, wanted.start)
-        self._pool.counters.served_bytes += len(reply)
-        return reply
-
     def _cut_anew(self, clamped: chunks.ChunkSizeClampedError) -> None:
-        """Go on with the size of chunks that the server is willing to send, here and for new results.
-
-        All reads that wait begin again: what they wait for is counted in the old size.
-        """
-        if clamped.chunk_size_bytes == self._chunk_size_bytes:
-            return
-        log.info("chunk size clamped by the server bytes=%d", clamped.chunk_size_bytes)
-        self._pool.chunk_size_bytes = self._chunk_size_bytes = clamped.chunk_size_bytes
+        """Go on with the size of chunks that the server is willing to send, here and for new results."""
+        if clamped.chunk_size_bytes < self._pool.sizes.wide:
+            log.info("chunk size clamped by the server bytes=%d", clamped.chunk_size_bytes)
+            self._pool.clamp(clamped.chunk_size_bytes)
+        self._policy.sizes = self._pool.sizes
         self._apply(self._policy.stop_all())
-        self._seen = bytearray()
-        waits, self._waits = self._waits, {}
-        for wait in waits:
-            wait.error = clamped
-            wait.wake.set()
-
-    def _mark(self, wanted: range) -> None:
-        if not self._seen:
-            self._seen = bytearray(chunks.chunk_count(self._source.size_bytes, self._chunk_size_bytes))
-        for index in wanted:
-            self._seen[index] = 1
-
-    def _slice(self, parts: Sequence[bytes], offset: int, size: int, first: int) -> bytes | memoryview:
-        if not parts:
-            return b""
-        begin = offset - first * self._chunk_size_bytes
-        if len(parts) == 1:
-            return memoryview(parts[0])[begin : begin + size]
-        views = [memoryview(part) for part in parts]
-        views[0] = views[0][begin:]
-        tail = size - sum(len(view) for view in views[:-1])
-        views[-1] = views[-1][:tail]
-        return b"".join(views)
 
     # -- waiting ----------------------------------------------------------------
 
-    async def _chunks(self, wanted: range, deadline_s: float) -> dict[int, bytes]:
-        got = self._cached(wanted)
-        missing = {index for index in wanted if index not in got}
+    async def _chunks(self, begin: int, end: int, deadline_s: float) -> list[tuple[int, bytes]]:
+        held, missing = self._pool.cache.collect(self._file, begin, end, self._policy.sizes.narrow)
         if not missing:
             self._pool.counters.hits += 1
-            self._apply(self._policy.on_read(wanted, (), trio.current_time()))
-            return got
+            self._ask(begin, end, ())
+            return held
         self._pool.counters.misses += 1
-        wait = _Wait(wanted, missing, got)
+        wait = _Wait(begin, end, held, missing)
         self._waits[wait] = None
-        self._ask(wait)
+        self._ask(begin, end, missing)
         try:
             while wait.missing:
                 await self._wait(wait, deadline_s)
-        except chunks.ChunkSizeClampedError:
-            raise
         except errors.AxxonfsError:
             self._pool.counters.failures += 1
             raise
         finally:
-            self._waits.pop(wait, None)
-        return wait.got
+            del self._waits[wait]
+        return wait.held
 
-    def _ask(self, wait: _Wait) -> None:
-        self._apply(self._policy.on_read(wait.wanted, sorted(wait.missing), trio.current_time()))
+    def _ask(self, begin: int, end: int, missing: Sequence[chunks.Range]) -> None:
+        self._policy.may_widen = self._pool.may_widen
+        self._apply(self._policy.on_read(begin, end, missing, trio.current_time()))
 
     async def _wait(self, wait: _Wait, deadline_s: float) -> None:
-        """Wait for the chunks, or for a reason to ask for them again."""
+        """Wait for the bytes, or for a reason to ask for them again."""
         with trio.move_on_at(deadline_s) as scope:
             await wait.wake.wait()
-        error, wait.error, wait.wake = wait.error, None, trio.Event()
+        error, wait.error, wait.wake = self._closed or wait.error, None, trio.Event()
         if not wait.missing:
             return
-        error = self._closed or error
         if error is not None and (self._closed or not _worth_another_try(error)):
             raise error
         if scope.cancelled_caught or trio.current_time() >= deadline_s:
@@ -199,23 +159,24 @@ class ResultReader:
             self._pool.counters.retries += 1
             await trio.sleep(min(RETRY_PAUSE_S, deadline_s - trio.current_time()))
         # In the order of the file, whoever wakes first: then one stream brings it all.
-        for other in sorted(self._waits, key=lambda other: other.wanted.start):
+        for other in sorted(self._waits, key=lambda other: other.begin):
             if other.missing:
-                self._ask(other)
+                self._ask(other.begin, other.end, other.missing)
 
-    def _deliver(self, index: int, data: bytes) -> None:
-        self._pool.cache.put(self._key(index), data)
+    def _deliver(self, size: int, start: int, data: bytes) -> None:
+        self._pool.cache.put(self._file, size, start, data)
+        end = start + len(data)
         for wait in self._waits:
-            if index in wait.missing:
-                wait.missing.discard(index)
-                wait.got[index] = data
+            if start < wait.end and end > wait.begin and wait.missing:
+                wait.held.append((start, data))
+                wait.missing = chunks.subtract(wait.missing, start, end)
                 if not wait.missing:
                     wait.wake.set()
 
     def _wake_unserved(self, error: errors.AxxonfsError | None = None) -> None:
-        """Let the reads ask again whose chunks no stream brings; `error` says why."""
+        """Let the reads ask again whose bytes no stream brings; `error` says why."""
         for wait in self._waits:
-            if not all(self._policy.is_coming(index) for index in wait.missing):
+            if not all(self._policy.is_coming(first) for first, _ in wait.missing):
                 wait.error = error or wait.error
                 wait.wake.set()
 
@@ -224,22 +185,23 @@ class ResultReader:
     def _apply(self, actions: Sequence[readahead.Action]) -> None:
         for action in actions:
             match action:
-                case readahead.Start(stream, index):
+                case readahead.Start(stream, offset, wide):
                     self._resume[stream] = trio.Event()
                     self._scopes[stream] = trio.CancelScope()
                     self._pool.make_room()
-                    self._pool.tasks.start(self._run, stream, index)
+                    self._pool.tasks.start(self._run, stream, offset, wide)
                 case readahead.Continue(stream):
                     self._resume[stream].set()
                 case readahead.Stop(stream):
                     self._scopes[stream].cancel()
 
-    async def _run(self, stream: int, index: int) -> None:
+    async def _run(self, stream: int, offset: int, wide: bool) -> None:  # noqa: FBT001 - tasks take no keywords
         broken: errors.AxxonfsError | None = None
+        self._pool.wide_streams += wide
         try:
             with self._scopes[stream]:
                 async with self._pool.slots:
-                    await self._download(stream, index)
+                    await self._download(stream, offset, wide=wide)
         except chunks.ChunkSizeClampedError as clamped:
             self._cut_anew(clamped)
         except errors.RefusedError as error:
@@ -251,21 +213,20 @@ class ResultReader:
             broken = errors.WrongBytesError(f"unexpected: {error!r}")
             raise
         finally:
+            self._pool.wide_streams -= wide
             del self._scopes[stream], self._resume[stream]
             self._policy.on_end(stream)
             self._wake_unserved(broken)
 
-    async def _download(self, stream: int, index: int) -> None:
+    async def _download(self, stream: int, offset: int, *, wide: bool) -> None:
         counters = self._pool.counters
-        download = self._open(index)
-        self._source.touched()
+        size = self._policy.sizes.wide if wide else self._policy.sizes.narrow
+        download = self._open(offset // size, size, wide=wide)
         counters.streams_opened += 1
+        counters.wide_streams_opened += wide
         counters.streams_open += 1
         try:
-            while batch := await download.receive():
-                await self._pool.pace(sum(len(data) for _, data in batch))
-                self._take(stream, batch)
-                await self._room(stream)
+            await self._pump(stream, download, size)
         finally:
             counters.streams_open -= 1
             if download.relative is not None:
@@ -273,40 +234,87 @@ class ResultReader:
             with trio.CancelScope(shield=True):
                 await download.aclose()
 
-    def _take(self, stream: int, batch: Batch) -> None:
-        for place, data in batch:
-            if self._scopes[stream].cancel_called:
-                return  # another one brings the rest, or it is cut in another size
-            self._pool.counters.fetched_bytes += len(data)
-            if len(data) == self._chunk_size_bytes:
-                self._pool.proven_chunk_bytes = len(data)
-            self._deliver(place, data)
-            self._apply(self._policy.on_chunk(stream, place))
-
-    def _open(self, index: int) -> DownloadStream:
-        size_bytes = self._source.size_bytes
-        if self._pool.proven_chunk_bytes != self._chunk_size_bytes:
-            index = chunks.telling_start(index, self._chunk_size_bytes, size_bytes)
+    def _open(self, index: int, size: int, *, wide: bool) -> DownloadStream:
+        if self._pool.proven_chunk_bytes < size:
+            index = chunks.telling_start(index, size, self._source.size_bytes)
         return DownloadStream(
             self._pool.client,
             self._source.session_id,
             self._source.path,
-            chunk_size_bytes=self._chunk_size_bytes,
+            chunk_size_bytes=size,
             start_index=index,
-            file_size_bytes=size_bytes,
+            file_size_bytes=self._source.size_bytes,
             relative=self._pool.relative_index,
+            limits=_WIDE if wide else _NARROW,
         )
+
+    async def _pump(self, stream: int, download: DownloadStream, size: int) -> None:
+        """Deliver what comes, as far as the window goes, and measure the line by it."""
+        meter = _Meter(self._pool)
+        turn_ends_s = trio.current_time() + TURN_S
+        while batch := await download.receive():
+            meter.arrived(sum(len(data) for _, data in batch))
+            self._source.touched()
+            await self._take(stream, batch, size)
+            done = self._policy.is_satisfied(stream) or trio.current_time() >= turn_ends_s
+            if done and self._pool.is_short:
+                # Others wait for a slot; whoever still needs this stream asks for another one.
+                self._apply(self._policy.stop(stream))
+            if not self._has_room(stream):
+                await self._room(stream)
+                meter.parked()
+
+    async def _take(self, stream: int, batch: Batch, size: int) -> None:
+        for index, data in batch:
+            await self._pool.pace(len(data))
+            if self._scopes[stream].cancel_called:
+                return  # another one brings the rest, or it is cut in another size
+            self._pool.counters.fetched_bytes += len(data)
+            if len(data) == size:
+                self._pool.proven_chunk_bytes = max(self._pool.proven_chunk_bytes, size)
+            self._deliver(size, index * size, data)
+            self._apply(self._policy.on_chunk(stream, index * size + len(data)))
+
+    def _has_room(self, stream: int) -> bool:
+        return self._policy.has_room(stream, self._pool.most_ahead_bytes)
 
     async def _room(self, stream: int) -> None:
         """Wait until the window of the stream has room again."""
-        while not self._policy.has_room(stream):
+        while not self._has_room(stream):
             self._wake_unserved()
             self._resume[stream] = trio.Event()
             await self._resume[stream].wait()
 
 
+class _Meter:
+    """Times one stream, as long as nothing but the line holds it back."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._since_s = trio.current_time()
+        self._first = True
+        self._bytes = 0
+
+    def arrived(self, size_bytes: int) -> None:
+        """Take note of bytes that came."""
+        now_s = trio.current_time()
+        if self._first:
+            self._first = False
+            self._pool.line.note_first_chunk(size_bytes, now_s - self._since_s)
+            self._since_s = now_s
+            return
+        self._bytes += size_bytes
+        if self._bytes >= _RATE_SAMPLE_BYTES:
+            self._pool.line.note_rate(self._bytes, now_s - self._since_s)
+            self._since_s, self._bytes = now_s, 0
+
+    def parked(self) -> None:
+        """Take note that the stream had to wait for its readers."""
+        self._since_s, self._bytes = trio.current_time(), 0
+
+
 def _worth_another_try(error: errors.AxxonfsError) -> bool:
-    """Whether the same chunk may come after a pause: not where the answer was wrong, or a clear no."""
-    if isinstance(error, errors.WrongBytesError | chunks.ChunkSizeClampedError):
+    """Whether the same bytes may come after a pause: not where the answer was wrong, or a clear no."""
+    if isinstance(error, errors.WrongBytesError):
         return False
     return isinstance(error, errors.UnavailableError | errors.TokenRejectedError)

@@ -9,6 +9,7 @@ section 2 of the wire contract and docs/design.md, "gRPC from Python".
 """
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from urllib.parse import quote
 import grpc
 
 from axxonfs.core import errors
+from axxonfs.core.line import NARROW_BYTES
 from axxonfs.remote.certificates import Endpoint
 from axxonfs.remote.credentials import Credentials
 from axxonfs.remote.login import Login, Metadata
@@ -37,9 +39,13 @@ _MIB = 1024 * 1024
 
 LOOKUP_TIMEOUT_S = 10.0
 
-# What stays in flight of a stream that nobody reads, and so memory and the waste
-# of a seek. At least bandwidth times round trip: 1 Gbit/s over 20 ms is 2.5 MiB.
-LOOKAHEAD_BYTES = 4 * _MIB
+# What a stream has in flight at most, and so memory and the waste of a seek. Wide:
+# 1 Gbit/s over 120 ms.
+WIDE_BYTES = 16 * _MIB
+
+# What a stream has in flight also uses up the window of its connection, for a
+# round trip: a probe right after another one would wait for it (measured). They take turns.
+_NARROW_CONNECTIONS = 4
 
 _OPTIONS: _Options = (
     # Identical channels would otherwise share one connection (measured).
@@ -137,14 +143,16 @@ class Link:
         credentials: Credentials,
         *,
         retrust: Callable[[], Trust | None] | None = None,
-        lookahead_bytes: int = LOOKAHEAD_BYTES,
+        narrow_bytes: int = NARROW_BYTES,
+        wide_bytes: int = WIDE_BYTES,
     ) -> None:
         if trust is None and not endpoint.is_loopback:
             raise errors.ConfigurationError(f"no password goes to {endpoint} in the clear: give a trust")
-        # Without the probe, which lets 4 to 27 MiB of an unread stream pile up (measured), lookahead bounds it.
-        data_options = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", lookahead_bytes))
         self._control = _Connection(endpoint, trust, _OPTIONS)
-        self._data = _Connection(endpoint, trust, (*_OPTIONS, *data_options))
+        narrow = (*_OPTIONS, *_lookahead(narrow_bytes))
+        self._narrow = [_Connection(endpoint, trust, narrow) for _ in range(_NARROW_CONNECTIONS)]
+        self._turn = itertools.cycle(self._narrow)
+        self._wide = _Connection(endpoint, trust, (*_OPTIONS, *_lookahead(wide_bytes)))
         self._retrust = retrust
         self._retrusting = threading.Lock()
         self.endpoint = endpoint
@@ -156,9 +164,14 @@ class Link:
         return self._control.stubs()
 
     @property
-    def data(self) -> Stubs:
-        """The services for downloads; ServerAwayError after `close`."""
-        return self._data.stubs()
+    def narrow(self) -> Stubs:
+        """The services for downloads with little in flight; ServerAwayError after `close`."""
+        return next(self._turn).stubs()
+
+    @property
+    def wide(self) -> Stubs:
+        """The services for downloads that fill the line; ServerAwayError after `close`."""
+        return self._wide.stubs()
 
     def ask(
         self, method: "grpc.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request, doing: str, timeout_s: float
@@ -205,8 +218,8 @@ class Link:
     def close(self) -> None:
         """Log out and end both connections; calls that are in flight end with ServerAwayError."""
         self.login.close()
-        self._data.close()
-        self._control.close()
+        for connection in (*self._narrow, self._wide, self._control):
+            connection.close()
 
     def _look_again(self, error: errors.ServerAwayError) -> None:
         """Where a handshake failed, decide anew whether to trust the server; the next call profits."""
@@ -217,8 +230,8 @@ class Link:
         try:
             trust = self._retrust()
             if trust is not None:  # never from TLS to plaintext
-                self._control.reset(trust)
-                self._data.reset(trust)
+                for connection in (*self._narrow, self._wide, self._control):
+                    connection.reset(trust)
         finally:
             self._retrusting.release()
 
@@ -231,6 +244,11 @@ class Link:
         except errors.TokenRejectedError:
             with self.authorised(doing, _left_s(deadline_s), again=True) as metadata:
                 return once(metadata, _left_s(deadline_s))
+
+
+def _lookahead(size_bytes: int) -> _Options:
+    # Without the probe, which lets 4 to 27 MiB of an unread stream pile up (measured), lookahead bounds it.
+    return (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", size_bytes))
 
 
 def _left_s(deadline_s: float) -> float:

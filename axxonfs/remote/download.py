@@ -36,6 +36,8 @@ class Limits:
     # Without a chunk, while somebody waits for one. Half-open connections would
     # hang for 15 minutes otherwise (measured).
     stall_timeout_s: float = 10.0
+    # Whether megabytes may be in flight, or only what a seek may waste.
+    wide: bool = False
 
 
 DEFAULT_LIMITS = Limits()
@@ -61,7 +63,12 @@ class DownloadStream:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._download = client.open_download(
-            session_id, path, chunk_size_bytes // KIB, start_index, login_timeout_s=limits.stall_timeout_s
+            session_id,
+            path,
+            chunk_size_bytes // KIB,
+            start_index,
+            wide=limits.wide,
+            login_timeout_s=limits.stall_timeout_s,
         )
         self._chunks = ChunkStream(start_index, chunk_size_bytes, file_size_bytes, relative=relative)
         self._missing = chunk_count(file_size_bytes, chunk_size_bytes) - start_index

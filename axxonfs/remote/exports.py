@@ -119,13 +119,17 @@ class ExportClient:
         chunk_size_kb: int,
         start_index: int,
         *,
+        wide: bool = False,
         login_timeout_s: float = LOOKUP_TIMEOUT_S,
     ) -> "Download":
-        """Return the download of a result from a chunk on; nothing is sent before it is iterated."""
+        """Return the download of a result from a chunk on; nothing is sent before it is iterated.
+
+        A `wide` one may have megabytes in flight, one that is not only what a seek may waste.
+        """
         request = service.DownloadFileRequest(
             session_id=session_id, file_path=path, chunk_size_kb=chunk_size_kb, start_from_chunk_index=start_index
         )
-        return Download(self.link, request, login_timeout_s)
+        return Download(self.link, request, login_timeout_s, wide=wide)
 
     def _complete(self, listed: dict[str, domain.Camera], access_points: list[str], timeout_s: float) -> None:
         """Replace cameras by their whole objects, and drop those that do not exist any more."""
@@ -147,8 +151,9 @@ class Download:
     take its time, and whoever waits for a chunk knows how long to.
     """
 
-    def __init__(self, link: Link, request: service.DownloadFileRequest, login_timeout_s: float) -> None:
+    def __init__(self, link: Link, request: service.DownloadFileRequest, login_timeout_s: float, *, wide: bool) -> None:
         self._link = link
+        self._wide = wide
         self._request = request
         self._login_timeout_s = login_timeout_s
         self._lock = threading.Lock()
@@ -175,7 +180,8 @@ class Download:
 
     def _once(self, *, again: bool) -> Iterator[service.FileChunk]:
         with self._link.authorised("download", self._login_timeout_s, again=again) as metadata:
-            call = self._link.data.exports.DownloadFile(self._request, metadata=metadata)
+            stubs = self._link.wide if self._wide else self._link.narrow
+            call = stubs.exports.DownloadFile(self._request, metadata=metadata)
             self._adopt(call.cancel)
             for chunk in call:
                 self.begun = True

@@ -12,6 +12,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -150,6 +151,12 @@ class Rig:
     def downloads(self) -> list[CallEntry]:
         """Return the downloads that the server was asked for, in their order."""
         return [call for call in self.sim.calls.entries() if call.method == "DownloadFile"]
+
+    def sent_bytes(self) -> int:
+        """Return how many bytes the server sent for the downloads, a short last chunk counted as a whole one."""
+        sizes = (re.search(r"chunk_size_kb: (\d+)", call.request) for call in self.downloads())
+        pairs = zip(sizes, self.downloads(), strict=True)
+        return sum(int(size[1]) * 1024 * call.messages for size, call in pairs if size)
 
     def write_spec(self, name: str, **keys: Any) -> Path:
         """Write `new/NAME.json` and return the directory of the session that it started."""

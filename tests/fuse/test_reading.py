@@ -15,7 +15,7 @@ import pytest
 from tests.fuse.harness import Rig, pattern_file
 
 KIB, MIB = 1024, 1024 * 1024
-CHUNK = 256 * KIB  # the default of chunk_size
+CHUNK = 256 * KIB
 THREADS = 4
 
 
@@ -173,23 +173,30 @@ def test_what_the_kernel_has_forgotten_comes_from_the_mount_not_from_the_server(
 # -- one fetch per chunk, whoever asks ----------------------------------------------
 
 
+def assert_fetched_once(rig: Rig, size: int) -> None:
+    """Check that the bytes came once: by a narrow stream, and a wide one that took over from it at most."""
+    assert len(rig.downloads()) <= 2
+    # A last chunk counts as a whole one, and what is on its way when the wide one takes over cannot be called back.
+    assert rig.sent_bytes() <= size + 2 * MIB
+
+
 @pytest.mark.parametrize("size", [1000, 64 * KIB, 128 * KIB, 4 * MIB])
-def test_a_sequential_reader_causes_one_download(shared_rig: Rig, size: int) -> None:
+def test_a_sequential_reader_fetches_each_byte_once(shared_rig: Rig, size: int) -> None:
     path = shared_rig.hold_bytes(6 * MIB + 1)
     shared_rig.sim.calls.clear()
     with path.open("rb", buffering=0) as file:
         read = b"".join(iter(lambda: file.read(size), b""))
     assert read == shared_rig.truth(path)
-    assert [call.messages for call in shared_rig.downloads()] == [25]
+    assert_fetched_once(shared_rig, 6 * MIB + 1)
 
 
-def test_a_slow_sequential_reader_causes_one_download(shared_rig: Rig) -> None:
+def test_a_slow_sequential_reader_fetches_each_byte_once(shared_rig: Rig) -> None:
     path = shared_rig.hold_bytes(24 * MIB)
     shared_rig.sim.calls.clear()
     with opened(path, os.O_DIRECT) as descriptor, mmap.mmap(-1, 8 * KIB) as buffer:
         for _ in iter(lambda: os.readv(descriptor, [buffer]), 0):
             pass
-    assert [call.messages for call in shared_rig.downloads()] == [96]
+    assert_fetched_once(shared_rig, 24 * MIB)
 
 
 def test_many_readers_of_one_file_share_one_fetch(shared_rig: Rig) -> None:
@@ -205,7 +212,7 @@ def test_many_readers_of_one_file_share_one_fetch(shared_rig: Rig) -> None:
                 assert buffer[:] == truth[offset : offset + CHUNK]
 
     in_threads(read, 8)
-    assert [call.messages for call in shared_rig.downloads()] == [64]
+    assert_fetched_once(shared_rig, 16 * MIB)
 
 
 def test_a_small_read_in_the_middle_fetches_little(shared_rig: Rig) -> None:
@@ -235,7 +242,8 @@ def test_a_player_that_reads_head_tail_and_middle_restarts_nothing(shared_rig: R
         read(13 * MIB, 2 * MIB)  # a seek
         read(3 * MIB, MIB)  # and back
         read(15 * MIB, MIB)  # and forth
-    assert len(shared_rig.downloads()) == 3
+    # Three places, and at each a wide stream that took over at most.
+    assert 3 <= len(shared_rig.downloads()) <= 6
 
 
 def test_reading_in_random_order_fetches_little_more_than_the_file(shared_rig: Rig) -> None:

@@ -13,7 +13,7 @@ import trio.testing
 
 from axxonfs.core import errors
 from axxonfs.core.chunks import KIB, ChunkSizeClampedError
-from axxonfs.remote.channel import LOOKAHEAD_BYTES
+from axxonfs.remote.channel import WIDE_BYTES
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 from axxonfs.remote.exports import ExportClient
 from axxonfs.simulator.faults import Action
@@ -407,7 +407,7 @@ def endless(tmp_path: Path) -> Iterator[tuple[Counting, ExportClient]]:
 
 
 def endless_stream(client: ExportClient) -> DownloadStream:
-    limits = Limits(waiting_bytes=4 * LARGE_CHUNK)
+    limits = Limits(waiting_bytes=4 * LARGE_CHUNK, wide=True)
     return DownloadStream(
         client, "s", "f", chunk_size_bytes=LARGE_CHUNK, start_index=0, file_size_bytes=1 << 40, limits=limits
     )
@@ -418,7 +418,7 @@ async def test_a_reader_that_takes_its_time_stops_the_server(tmp_path: Path) -> 
         async with contextlib.aclosing(endless_stream(client)) as stream:
             await stream.receive()
             given = await counting.settled()
-            assert given * LARGE_CHUNK < 3 * LOOKAHEAD_BYTES
+            assert given * LARGE_CHUNK < 3 * WIDE_BYTES
             received = 0
             while received <= given:
                 received += len(await stream.receive())
@@ -443,7 +443,7 @@ async def test_control_and_other_streams_work_while_parked_streams_fill_the_data
             assert await trio.to_thread.run_sync(client.server_version) == "4"
             other = await stack.enter_async_context(contextlib.aclosing(endless_stream(client)))
             received = 0
-            while received * LARGE_CHUNK < 2 * LOOKAHEAD_BYTES:
+            while received * LARGE_CHUNK < 2 * WIDE_BYTES:
                 received += len(await other.receive())
 
 

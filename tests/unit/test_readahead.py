@@ -2,33 +2,63 @@
 
 import dataclasses
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from axxonfs.core import readahead
-from axxonfs.core.readahead import Continue, ReadAhead, Start, Stop
+from axxonfs.core.chunks import KIB, Range
+from axxonfs.core.line import MIB, Line
+from axxonfs.core.readahead import Continue, ReadAhead, Sizes, Start, Stop
 
-LIMITS = readahead.Limits(max_window=8, max_gap=2, max_streams=3, idle_s=10.0)
+# Bytes are counted in hundreds of thousands for real; one narrow chunk here is one byte of arithmetic.
+N = 64 * KIB
+LIMITS = readahead.Limits(max_window=8 * N, max_streams=3, idle_s=10.0)
+SIZES = Sizes(N, 4 * N)
+
+
+def slow_line() -> Line:
+    """10 Mbit/s at 60 ms: the line, not the window, holds a stream back."""
+    line = Line()
+    line.note_first_chunk(N, 0.06 + N / 1_250_000)
+    line.note_rate(1_250_000, 1.0)
+    return line
+
+
+def fast_line() -> Line:
+    """A window of 192 KiB lets 3.2 MB/s through at 60 ms."""
+    line = Line()
+    line.note_first_chunk(N, 0.06 + N / 3_200_000)
+    line.note_rate(3_200_000, 1.0)
+    return line
 
 
 @dataclasses.dataclass
-class Line:
-    """Carries out actions and keeps what arrived; nothing is ever dropped from its cache."""
+class Server:
+    """Carries out actions and keeps what arrived; nothing is ever dropped from its cache. Places in narrow chunks."""
 
     count: int
-    policy: ReadAhead = dataclasses.field(default_factory=lambda: ReadAhead(LIMITS))
+    line: Line = dataclasses.field(default_factory=slow_line)
     have: set[int] = dataclasses.field(default_factory=set)
-    open: dict[int, int] = dataclasses.field(default_factory=dict)  # stream -> next chunk
+    open: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)  # stream -> next place, its chunk
     fetched: list[int] = dataclasses.field(default_factory=list)
     started: int = 0
+    wide: int = 0
     now_s: float = 0.0
+    most_ahead: int = 1000 * N
+    policy: ReadAhead = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.policy = ReadAhead(self.count * N, SIZES, self.line, LIMITS)
 
     def apply(self, actions: list[readahead.Action]) -> None:
         for action in actions:
             match action:
-                case Start(stream, index):
-                    self.open[stream] = index
+                case Start(stream, offset, wide):
+                    assert offset % (SIZES.wide if wide else SIZES.narrow) == 0
+                    self.open[stream] = (offset // N, 4 if wide else 1)
                     self.started += 1
+                    self.wide += wide
                 case Stop(stream):
                     self.open.pop(stream, None)
                 case Continue(stream):
@@ -37,140 +67,219 @@ class Line:
     def turn(self) -> None:
         """Let every stream that has room deliver one chunk."""
         for stream in list(self.open):
-            if stream in self.open and self.policy.has_room(stream):
-                index = self.open[stream]
-                if index >= self.count:
+            if stream in self.open and self.policy.has_room(stream, self.most_ahead):
+                place, chunk = self.open[stream]
+                if place >= self.count:
                     self.policy.on_end(stream)
                     del self.open[stream]
                     continue
-                self.open[stream] = index + 1
-                self.have.add(index)
-                self.fetched.append(index)
-                self.apply(self.policy.on_chunk(stream, index))
+                after = min(place + chunk, self.count)
+                self.open[stream] = (after, chunk)
+                self.have.update(range(place, after))
+                self.fetched += range(place, after)
+                self.apply(self.policy.on_chunk(stream, after * N))
 
-    def read(self, first: int, last: int) -> int:
-        """Read chunks `first`..`last`; return how many turns it took."""
-        wanted = range(first, min(last + 1, self.count))
+    def ask(self, first: int, last: int) -> list[Range]:
+        """Tell the policy of a read of the chunks `first`..`last`; return what is missing."""
+        places = [place for place in range(first, min(last + 1, self.count)) if place not in self.have]
+        missing = [(place * N, (place + 1) * N) for place in places]
+        end = min(last + 1, self.count) * N
+        self.apply(self.policy.on_read(first * N, end, missing, self.now_s))
+        return missing
+
+    def read(self, first: int, last: int | None = None) -> int:
+        """Read chunks; return how many turns it took."""
         turns = 0
-        while True:
-            missing = [index for index in wanted if index not in self.have]
-            self.apply(self.policy.on_read(wanted, missing, self.now_s))
-            if not missing:
-                return turns
+        while self.ask(first, first if last is None else last):
             self.turn()
             turns += 1
-            assert turns < 1000, (wanted, missing, self.open)
+            assert turns < 1000, (first, last, self.open)
+        return turns
 
 
 def test_a_sequential_reader_rides_one_stream() -> None:
-    line = Line(100)
-    for index in range(100):
-        line.read(index, index)
-        line.turn()
-    assert line.started == 1
-    assert line.fetched == list(range(100))
+    server = Server(100)
+    for place in range(100):
+        server.read(place)
+        server.turn()
+    assert server.started == 1
+    assert server.fetched == list(range(100))
 
 
 def test_the_window_doubles_while_reading_goes_on() -> None:
-    line = Line(100)
+    server = Server(100)
     waits = []
-    for index in range(12):
-        waits.append(line.read(index, index))
+    for place in range(12):
+        waits.append(server.read(place))
         for _ in range(8):
-            line.turn()
+            server.turn()
     assert waits == [1, 1] + 10 * [0]
-    assert max(line.have) == 11 + LIMITS.max_window
+    assert max(server.have) == 11 + 8
 
 
 def test_one_small_read_fetches_one_chunk() -> None:
-    line = Line(100)
-    line.read(50, 50)
+    server = Server(100)
+    server.read(50)
     for _ in range(20):
-        line.turn()
-    assert line.fetched == [50]
+        server.turn()
+    assert server.fetched == [50]
 
 
 def test_a_small_gap_is_read_over_and_a_large_one_opens_another_stream() -> None:
-    line = Line(100)
-    line.read(0, 0)
-    line.read(2, 2)
-    assert line.started == 1
-    line.read(50, 50)
-    assert line.started == 2
+    server = Server(100)
+    server.read(0)
+    server.read(2)
+    assert server.started == 1
+    server.read(50)
+    assert server.started == 2
+
+
+def test_the_gap_that_is_read_over_is_what_the_line_brings_in_two_round_trips() -> None:
+    assert slow_line().gap_bytes == 150_000
+    assert fast_line().gap_bytes == 384_000
+    assert Line().gap_bytes == 512 * KIB
 
 
 def test_reads_out_of_order_do_not_open_more_streams() -> None:
-    line = Line(100, ReadAhead(readahead.Limits()))
-    line.read(0, 0)
-    wanted = [2, 1, 4, 3, 6, 5]
-    for index in wanted:
-        line.apply(line.policy.on_read(range(index, index + 1), [index], 0.0))
+    server = Server(100, Line())
+    server.read(0)
+    for place in (2, 1, 4, 3, 6, 5):
+        server.ask(place, place)
     for _ in range(10):
-        line.turn()
-    assert line.started == 1
-    assert line.have >= set(range(7))
+        server.turn()
+    assert server.started == 1
+    assert server.have >= set(range(7))
 
 
-def test_no_chunk_is_fetched_by_two_streams() -> None:
-    line = Line(40)
-    line.read(20, 20)
-    for index in range(40):
-        line.read(index, index)
-        line.turn()
-    assert sorted(line.fetched) == list(range(40))
+def test_no_byte_is_fetched_by_two_streams() -> None:
+    server = Server(40)
+    server.read(20)
+    for place in range(40):
+        server.read(place)
+        server.turn()
+    assert sorted(server.fetched) == list(range(40))
+
+
+def test_a_reader_that_keeps_waiting_on_a_fast_line_gets_a_wide_stream() -> None:
+    server = Server(200, fast_line())
+    for place in range(0, 200, 2):
+        server.read(place, place + 1)
+    assert server.wide == 1
+    assert server.started == 2
+    assert sorted(server.fetched) == list(range(200))
+
+
+def test_on_a_slow_line_streams_stay_narrow() -> None:
+    server = Server(200, slow_line())
+    for place in range(0, 200, 2):
+        server.read(place, place + 1)
+    assert (server.wide, server.started) == (0, 1)
+
+
+def test_a_reader_that_never_waits_stays_narrow() -> None:
+    server = Server(200, fast_line())
+    for place in range(200):
+        server.read(place)
+        for _ in range(10):
+            server.turn()
+    assert server.wide == 0
+
+
+def test_where_the_mount_has_no_room_streams_stay_narrow() -> None:
+    server = Server(200, fast_line())
+    server.policy.may_widen = False
+    for place in range(0, 200, 2):
+        server.read(place, place + 1)
+    assert server.wide == 0
 
 
 def test_a_fourth_place_closes_the_stream_that_was_unused_for_longest() -> None:
-    line = Line(1000)
-    for now, index in enumerate([0, 100, 200, 300]):
-        line.now_s = now
-        line.read(index, index)
-    assert sorted(line.open.values()) == [101, 201, 301]
+    server = Server(1000)
+    for now, place in enumerate([0, 100, 200, 300]):
+        server.now_s = now
+        server.read(place)
+    assert sorted(place for place, _ in server.open.values()) == [101, 201, 301]
 
 
 def test_a_stream_that_somebody_waits_for_is_never_closed_for_another() -> None:
-    policy = ReadAhead(LIMITS)
-    for index in (0, 100, 200):
-        policy.on_read(range(index, index + 1), [index], 0.0)
-    assert policy.on_read(range(300, 301), [300], 1.0) == []
-    assert not policy.is_coming(300)
-    policy.on_chunk(0, 0)
-    actions = policy.on_read(range(300, 301), [300], 2.0)
-    assert actions == [Stop(0), Start(3, 300)]
+    server = Server(1000)
+    for place in (0, 100, 200):
+        server.ask(place, place)
+    server.ask(300, 300)
+    assert not server.policy.is_coming(300 * N)
+    server.turn()
+    server.now_s = 1.0
+    server.ask(300, 300)
+    assert server.policy.is_coming(300 * N)
+    assert server.policy.streams == 3
 
 
 def test_idle_streams_are_closed() -> None:
-    policy = ReadAhead(LIMITS)
-    policy.on_read(range(1), [0], 0.0)
-    assert policy.idle(9.9) == []
-    assert policy.idle(10.0) == [Stop(0)]
-    assert policy.streams == 0
+    server = Server(10)
+    server.ask(0, 0)
+    assert server.policy.idle(9.9) == []
+    assert server.policy.idle(10.0) == [Stop(0)]
+    assert server.policy.streams == 0
 
 
 def test_a_chunk_of_a_stopped_stream_is_no_news() -> None:
-    policy = ReadAhead(LIMITS)
-    policy.on_read(range(1), [0], 0.0)
-    policy.stop_all()
-    assert policy.on_chunk(0, 0) == []
-    assert not policy.has_room(0)
+    server = Server(10)
+    server.ask(0, 0)
+    server.policy.stop_all()
+    assert server.policy.on_chunk(0, N) == []
+    assert not server.policy.has_room(0, N)
 
 
-@given(st.lists(st.tuples(st.integers(0, 59), st.integers(0, 6), st.integers(0, 3)), max_size=30))
-def test_every_read_is_served_within_the_bounds(reads: list[tuple[int, int, int]]) -> None:
-    line = Line(60)
-    for first, more, idle_turns in reads:
-        line.now_s += 1
-        line.read(first, first + more)
-        for _ in range(idle_turns):
-            line.turn()
-        assert line.policy.streams == len(line.open) <= LIMITS.max_streams
-        assert max(line.have, default=0) <= max(first + more for first, more, _ in reads) + LIMITS.max_window
+@pytest.mark.parametrize("most_ahead", [0, 1, 5])
+def test_a_stream_keeps_to_what_the_cache_has_room_for(most_ahead: int) -> None:
+    server = Server(100, most_ahead=most_ahead * N)
+    for place in range(12):
+        server.read(place)
+        for _ in range(8):
+            server.turn()
+    assert max(server.have) == 11 + most_ahead
 
 
 def test_two_interleaved_readers_keep_a_stream_each() -> None:
-    line = Line(400)
+    server = Server(400)
     for step in range(60):
-        line.now_s = step
-        line.read(step, step)
-        line.read(200 + step, 200 + step)
-    assert line.started == 2
+        server.now_s = step
+        server.read(step)
+        server.read(200 + step)
+    assert server.started == 2
+
+
+def test_a_read_across_the_places_of_two_streams_is_served_by_both() -> None:
+    server = Server(100)
+    server.ask(10, 12)
+    server.ask(13, 20)
+    assert server.read(8, 20) > 0
+    assert sorted(server.fetched) == sorted(set(server.fetched))
+
+
+READS = st.lists(st.tuples(st.integers(0, 59), st.integers(0, 6), st.integers(0, 3)), max_size=30)
+
+
+@given(READS, st.booleans())
+def test_every_read_is_served_within_the_bounds(reads: list[tuple[int, int, int]], fast: bool) -> None:  # noqa: FBT001
+    server = Server(60, fast_line() if fast else slow_line())
+    for first, more, idle_turns in reads:
+        server.now_s += 1
+        server.read(first, first + more)
+        for _ in range(idle_turns):
+            server.turn()
+        assert server.policy.streams == len(server.open)
+        assert server.policy.streams <= LIMITS.max_streams + server.wide
+        furthest = max(first + more for first, more, _ in reads)
+        ahead = 8 + (4 + 2 * 4 if server.wide else 0)
+        assert max(server.have, default=0) <= furthest + ahead
+
+
+def test_a_wide_window_is_for_lines_that_a_narrow_one_holds_back() -> None:
+    assert fast_line().is_wide
+    assert not slow_line().is_wide
+    assert not Line().is_wide
+    local = Line()
+    local.note_first_chunk(N, 0.0005)
+    local.note_rate(100 * MIB, 1.0)
+    assert local.is_wide

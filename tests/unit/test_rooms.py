@@ -37,7 +37,7 @@ IMPURE = {
 }  # fmt: skip
 # Inside the core each module imports only from what stands before it.
 CORE_ORDER = [
-    "errors", "timers", "words", "instants", "names", "chunks", "readahead", "cameras", "jsontext", "document",
+    "errors", "timers", "words", "instants", "names", "chunks", "line", "readahead", "cameras", "jsontext", "document",
     "options", "fields", "values", "schema", "inverse", "spec", "sessions", "tree", "status", "view", "folder",
 ]  # fmt: skip
 

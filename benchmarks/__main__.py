@@ -1,0 +1,127 @@
+"""`python -m benchmarks`: run the scenarios, print and save what they show, draw the picture.
+
+Decides which scenarios run on which stage, and cleans up: whatever happens, what
+was mounted is unmounted and what was started is ended. Needs the `bench` extra,
+sshfs and an sshd; run it as root, as the kernel's limits are raised for root only.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import rich.console
+
+from benchmarks import latency, plot, report, sharing, slow_line, throughput
+from benchmarks.clip import make_clip
+from benchmarks.facts import machine_facts
+from benchmarks.listing import listing
+from benchmarks.server import Contents
+from benchmarks.sheet import FULL, QUICK, Sheet
+from benchmarks.stage import Stage
+
+Scenario = Callable[[Stage, Sheet], None]
+# Over TLS, which is how a mount is used.
+SCENARIOS: Mapping[str, Scenario] = {
+    "sequential": throughput.sequential,
+    "again": throughput.again,
+    "random": latency.at_random,
+    "opening": latency.opening,
+    "first-frame": slow_line.first_frames,
+    "seek-waste": slow_line.seek_waste,
+    "control": slow_line.control,
+    "skipping": latency.skipping,
+    "sharing": sharing.sharing,
+    "players": sharing.players,
+    "small": sharing.small,
+    "beside-copy": sharing.beside_copy,
+}
+PLAIN_SCENARIOS: Mapping[str, Scenario] = {"alone": throughput.alone, "sequential": throughput.sequential}
+NAMES = (*PLAIN_SCENARIOS, *SCENARIOS, "listing")
+PICTURE = Path(__file__).parents[1] / "docs" / "benchmarks.svg"
+# The longest scenario takes so many fresh files: a copy takes twelve, in every round.
+_FILES = 160
+_CLIPS = 8
+
+
+def main() -> int:
+    """Do what the command line says."""
+    args = _parser().parse_args()
+    console = rich.console.Console()
+    if args.plot:
+        return _plot(console)
+    # `kill` ends a run as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began_s = time.monotonic()
+    sheet = Sheet(QUICK if args.quick else FULL, lambda text: console.print(_stamped(text, began_s), highlight=False))
+    facts = machine_facts()
+    try:
+        _run(sheet, args.only or list(NAMES))
+    except KeyboardInterrupt:
+        console.print("Interrupted: what was measured so far follows.")
+    report.show(console, facts, sheet)
+    console.print(f"Saved as {report.save(facts, sheet, quick=args.quick).name} in benchmarks/results.")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="smaller files, fewer rounds: for trying something")
+    parser.add_argument("--only", action="append", choices=sorted(set(NAMES)), metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--plot", action="store_true", help=f"draw docs/{PICTURE.name} from the last run, and exit")
+    return parser
+
+
+def _plot(console: rich.console.Console) -> int:
+    path = report.newest()
+    if path is None:
+        console.print("There is no run to draw: python -m benchmarks makes one.")
+        return 1
+    plot.draw(report.load(path), PICTURE)
+    console.print(f"Drew docs/{PICTURE.name} from {path.name}.")
+    return 0
+
+
+def _run(sheet: Sheet, names: list[str]) -> None:
+    with _scratch() as scratch:
+        for tls, scenarios in ((False, PLAIN_SCENARIOS), (True, SCENARIOS)):
+            chosen = [scenario for name, scenario in scenarios.items() if name in names]
+            if chosen:
+                _run_on(sheet, scratch / ("tls" if tls else "plain"), chosen, tls=tls)
+        if "listing" in names:
+            listing(sheet, scratch)
+
+
+def _run_on(sheet: Sheet, scratch: Path, scenarios: list[Scenario], *, tls: bool) -> None:
+    scratch.mkdir()
+    clip = scratch / "clip.mp4"
+    if slow_line.first_frames in scenarios:
+        make_clip(clip, sheet.scale.clip_bytes)
+    contents = Contents(
+        file_bytes=sheet.scale.file_bytes, files=_FILES, clip=clip, clips=_CLIPS if clip.exists() else 0
+    )
+    with Stage(scratch, contents, tls=tls) as stage:
+        for scenario in scenarios:
+            scenario(stage, sheet)
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """Yield a directory in memory where there is one: a disk is not what is measured."""
+    memory = Path("/dev/shm")  # noqa: S108 - a directory of one's own is made in it
+    where = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="axxonfs-bench-", dir=where) as directory:
+        yield Path(directory)
+
+
+def _stamped(text: str, began_s: float) -> str:
+    return f"[{time.monotonic() - began_s:5.0f} s] {text}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
