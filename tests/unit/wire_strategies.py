@@ -1,6 +1,7 @@
 """Random messages of the wire, drawn from their descriptors."""
 
 import datetime as dt
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,11 +30,16 @@ OTHER_GATE = _camera(2, "Gate", CORAL, node="Second")
 BARE = _camera(4, "Bare")
 SITE = (DOOR, GATE, OTHER_GATE, BARE)
 
+_NAN = st.just(math.nan)  # JSON knows one only, whatever its sign and payload
+
+
 _SCALARS: dict[int, Callable[[], st.SearchStrategy[Any]]] = {
     FieldDescriptor.TYPE_BOOL: st.booleans,
     FieldDescriptor.TYPE_BYTES: lambda: st.binary(max_size=5),
-    FieldDescriptor.TYPE_DOUBLE: st.floats,
-    FieldDescriptor.TYPE_FLOAT: lambda: st.floats(width=32) | st.sampled_from([0.0, 0.25, 0.5, 1.0, 26 / 255]),
+    FieldDescriptor.TYPE_DOUBLE: lambda: st.floats(allow_nan=False) | _NAN,
+    FieldDescriptor.TYPE_FLOAT: lambda: (
+        st.floats(width=32, allow_nan=False) | _NAN | st.sampled_from([0.25, 0.5, 1.0, 26 / 255])
+    ),
     FieldDescriptor.TYPE_INT32: lambda: st.integers(-(2**31), 2**31 - 1) | st.integers(-720, 720),
     FieldDescriptor.TYPE_STRING: lambda: st.text(max_size=5),
     FieldDescriptor.TYPE_UINT32: lambda: st.integers(0, 2**32 - 1),
