@@ -52,9 +52,12 @@ def tag(session_id: str) -> str:
 
 def instant_label(instant: dt.datetime, zone: dt.tzinfo | None = None) -> str:
     """Return an aware instant as a part of a name: `20261122T101500Z`, or local with its offset."""
-    if zone is None:
-        return instant.astimezone(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
-    return instant.astimezone(zone).strftime("%Y%m%dT%H%M%S%z")
+    try:
+        if zone is not None:
+            return instant.astimezone(zone).strftime("%Y%m%dT%H%M%S%z")
+    except OverflowError:
+        pass  # at the edge of the calendar there is no local time; servers may send anything
+    return instant.astimezone(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def session_name(*, start: str, cameras: Sequence[str], form: str, session_id: str) -> str:

@@ -25,7 +25,6 @@ _NS = 1_000_000_000
 _DIRECTORY = stat.S_IFDIR | 0o755
 _TEXT = stat.S_IFREG | 0o444
 _CONTROL = stat.S_IFREG | 0o644
-_DONE = sessions.FINISHED | {State.REMOVED}
 _GOING = frozenset({State.RUNNING, State.UNKNOWN})
 # What stands for the start where there is none.
 _UNDATED = collections.defaultdict(lambda: "undated", {Kind.LIVE_CLIP: "live", Kind.LIVE_FRAME: "live"})
@@ -114,6 +113,7 @@ class View:
         self.known: dict[str, Facts] = {}  # facts of sessions that were not listed yet
         self._now_s = now_s
         self._labels: dict[str, str] = {}
+        self._camera_nodes: dict[str, tree.Node] = {}
         self._destroyed: dict[str, int] = {}
         root = self.tree.root
         self.new = None if settings.read_only else self._folder(root, b"new")
@@ -156,17 +156,19 @@ class View:
 
     def apply_cameras(self, cameras: Sequence[Camera], now_s: float) -> list[Notice]:
         """Take the list of cameras that can be exported."""
-        if tuple(cameras) == self.cameras:
-            return []
+        cameras = sorted(cameras, key=lambda camera: camera.access_point)
+        before, self.cameras = self.cameras, tuple(cameras)
         self._now_s = now_s
-        self.cameras = tuple(cameras)
         self._labels = {camera.access_point: camera.label for camera in cameras}
-        notices = [self._drop(node) for node in list(self._cameras.entries.values())]
-        taken: set[str] = set()
+        lost = [self._camera_nodes.pop(camera.access_point) for camera in before if camera not in cameras]
+        notices = [self._drop(node) for node in lost]
         for camera in cameras:
+            if camera.access_point in self._camera_nodes:
+                continue
+            taken = {name.decode() for name in self._cameras.entries}
             name = names.unique(names.clean(camera.label), taken)
-            taken.add(name)
             folder = self._folder(self._cameras, name.encode())
+            self._camera_nodes[camera.access_point] = folder
             text = tree.Text(lambda camera=camera: status.render(_camera_document(camera)))  # type: ignore[misc]
             self.tree.add(folder, b"camera.json", text, mode=_TEXT, now_ns=_ns(now_s))
         return notices
@@ -202,7 +204,7 @@ class View:
         self._now_s = now_s
         self._destroyed[session_id] = 0
         entry = self.entries.get(session_id)
-        return [self._remove(entry)] if entry else []
+        return self._remove(entry) if entry else []
 
     def gone(self, session_id: str, now_s: float, why: str) -> list[Notice]:
         """Take note that the server answered that it has no such session."""
@@ -238,10 +240,7 @@ class View:
 
     def take_away(self, entry: Entry, now_s: float) -> None:
         """Take a session that is being destroyed out of the tree; listings do not bring it back."""
-        self._now_s = now_s
-        self._destroyed[entry.session.id] = 0
-        self.entries.pop(entry.session.id, None)
-        self.tree.remove(entry.node, _ns(now_s))
+        self.destroyed(entry.session.id, now_s)
 
     def put_back(self, entry: Entry, why: str, now_s: float) -> None:
         """Show a session and all its results again that the server did not destroy."""
@@ -295,12 +294,17 @@ class View:
             return []
         session = sessions.session_of(info) if entry.info != info else entry.session
         # A listing may be older than an answer that came before it: what is finished does not run again.
-        if session is entry.session or (entry.session.state in _DONE and session.state in _GOING):
+        if session is entry.session or (entry.session.state in sessions.FINISHED and session.state in _GOING):
             return []
         before = entry.session
         entry.info, entry.session = info, session
+        if before.state is State.REMOVED:
+            # The server had lost it for a moment, as while it restarts.
+            entry.facts.last_error, entry.facts.finished_s = "", None
         self._note_finish(entry)
-        notices = self._show_results(entry) if entry.session.files != before.files else []
+        shown = (before.files, before.state in sessions.FINISHED)
+        now = (entry.session.files, entry.session.state in sessions.FINISHED)
+        notices = self._show_results(entry) if now != shown else []
         return notices + self._refresh(entry)
 
     def _add(self, info: SessionInfo) -> None:
@@ -340,12 +344,15 @@ class View:
         self._show_results(entry)
 
     def _show_results(self, entry: Entry) -> list[Notice]:
-        self._name_results(entry)
+        # Names and sizes are final only once the export is done.
+        files = entry.session.files if entry.session.state in sessions.FINISHED else ()
+        if files:
+            self._name_results(entry)
         if not entry.node.populated:
             return []
         wanted = {
             entry.names[file.path].encode(): file
-            for file in entry.session.files
+            for file in files
             if not file.obstacle and file.path not in entry.facts.hidden
         }
         shown = {node.name: node for node in entry.node.entries.values() if isinstance(node.content, Result)}
@@ -404,7 +411,7 @@ class View:
     def _end(self, entry: Entry, why: str) -> list[Notice]:
         finished = entry.session.state in sessions.FINISHED
         if not entry.facts.own or (finished and not sessions.unread(entry.session, entry.facts)):
-            return [self._remove(entry)]
+            return self._remove(entry)
         entry.facts.last_error = f"gone before it was read whole: {why}"
         entry.facts.finished_s = self._now_s
         state = export_service_pb2.State(state=export_service_pb2.S_REMOVED)
@@ -414,7 +421,7 @@ class View:
         since_s = entry.facts.finished_s or self._now_s
         if self._now_s - since_s < self.settings.timers.tombstone_s:
             return []
-        return [self._remove(entry)]
+        return self._remove(entry)
 
     def _forget_destroyed(self, seen: Mapping[str, SessionInfo]) -> None:
         for session_id in list(self._destroyed):
@@ -423,9 +430,10 @@ class View:
             if absent >= LISTINGS_BEFORE_DROPPED:
                 del self._destroyed[session_id]
 
-    def _remove(self, entry: Entry) -> Notice:
+    def _remove(self, entry: Entry) -> list[Notice]:
         del self.entries[entry.session.id]
-        return self._drop(entry.node)
+        texts = [node for node in entry.node.entries.values() if isinstance(node.content, tree.Text)]
+        return [self._drop(entry.node), *(Changed(node.ino) for node in texts)]
 
     def _drop(self, node: tree.Node) -> Notice:
         parent = node.parent.ino if node.parent else 0

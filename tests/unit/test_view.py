@@ -81,10 +81,20 @@ def test_cameras_are_directories_with_a_description(shown: view.View) -> None:
 
 def test_cameras_that_share_a_label_get_different_names(shown: view.View) -> None:
     twins = (*CAMERAS, Camera("hosts/Server/DeviceIpint.9/SourceEndpoint.video:0:0", "2", "Gate", "Server", ()))
-    notices = shown.apply_cameras(twins, NOW_S)
-    assert set(shown.tree.find(shown.tree.root, b"cameras").entries) == {b"1.Front_door", b"2.Gate", b"2.Gate~2"}
-    assert len(notices) == 2
     assert shown.apply_cameras(twins, NOW_S) == []
+    assert set(shown.tree.find(shown.tree.root, b"cameras").entries) == {b"1.Front_door", b"2.Gate", b"2.Gate~2"}
+    assert shown.apply_cameras(twins[::-1], NOW_S) == []
+
+
+def test_a_camera_that_stays_keeps_its_directory(shown: view.View) -> None:
+    folder = shown.tree.find(shown.tree.root, b"cameras")
+    gate = folder.entries[b"2.Gate"]
+    front_door = folder.entries[b"1.Front_door"]
+    renamed = (Camera(builders.FRONT_DOOR, "1", "Back door", "Server", ()), CAMERAS[1])
+    assert shown.apply_cameras(renamed, NOW_S) == [view.Gone(folder.ino, b"1.Front_door", 0)]
+    assert folder.entries[b"2.Gate"] is gate
+    assert set(folder.entries) == {b"1.Back_door", b"2.Gate"}
+    assert front_door.parent is None
 
 
 def test_a_running_session_shows_its_texts_and_no_results(shown: view.View) -> None:
@@ -200,6 +210,52 @@ def test_a_session_leaves_after_two_complete_listings_without_it(shown: view.Vie
     assert listing(shown) == {NAME}
     assert shown.apply_listing([], NOW_S + 2) == [view.Gone(shown.sessions.ino, NAME.encode(), 0)]
     assert listing(shown) == set()
+
+
+def test_whoever_polls_a_text_of_a_session_that_goes_is_told(shown: view.View) -> None:
+    shown.apply_listing([builders.completed()], NOW_S)
+    inside(shown)
+    state = node(shown, "state").ino
+    assert view.Changed(state) in shown.destroyed("hosts/Server/1", NOW_S)
+
+
+def test_an_own_export_that_was_away_for_a_moment_runs_on(shown: view.View) -> None:
+    shown.add_started(builders.running(), Facts(own=True), NOW_S)
+    shown.gone("hosts/Server/1", NOW_S, "not found")
+    assert text(shown, "state") == "removed\n"
+    shown.apply_listing([builders.running()], NOW_S)
+    assert text(shown, "state") == "running\n"
+    assert (status(shown)["kept"], status(shown)["last_error"]) == (True, None)
+
+
+def test_results_of_an_export_that_still_runs_are_not_shown(shown: view.View) -> None:
+    info = builders.completed()
+    info.state.state = export_service_pb2.S_RUNNING
+    shown.apply_listing([info], NOW_S)
+    assert RESULT not in inside(shown)
+    shown.apply_listing([builders.completed()], NOW_S)
+    assert RESULT in inside(shown)
+
+
+TEXTS = st.text(max_size=30) | st.sampled_from(["00010101T000000", "99991231T235959.999999", "20261122T101500"])
+
+
+@given(TEXTS, TEXTS, TEXTS, TEXTS, st.integers(0, 5), st.integers(0, 2**63 - 1))
+def test_whatever_the_server_sends_can_be_shown(
+    session_id: str, origin: str, start: str, end: str, state: int, size: int
+) -> None:
+    options = builders.archive_clip(origin)
+    options.archive.start_timestamp, options.archive.end_timestamp = start, end
+    file = builders.File(path=origin, size=size, min_timestamp=start, max_timestamp=end, mime_type=end)
+    info = builders.completed(session_id, file, options=options)
+    info.state.state = state  # type: ignore[assignment]
+    for zone in (None, zoneinfo.ZoneInfo("America/New_York"), zoneinfo.ZoneInfo("Pacific/Auckland")):
+        shown = make_view(zone=zone)
+        shown.apply_listing([info], NOW_S)
+        for entry in shown.entries.values():
+            for child in shown.tree.entries(entry.node).values():
+                assert child.content.size >= 0
+                assert len(child.name) <= 255
 
 
 def test_a_session_that_is_back_in_the_next_listing_stays(shown: view.View) -> None:
