@@ -134,8 +134,10 @@ class ReadAhead:
         return actions
 
     def is_coming(self, place: int) -> bool:
-        """Whether an open stream brings the byte."""
-        return self._bringing(place) is not None
+        """Whether an open stream brings the byte without being asked for more than it was."""
+        return any(
+            stream.next <= place < min(stream.demand, self._bound(number)) for number, stream in self._streams.items()
+        )
 
     def on_chunk(self, stream: int, end: int) -> list[Action]:
         """Take note that a stream has brought all up to `end`; it ends where another one began."""
@@ -175,7 +177,7 @@ class ReadAhead:
         return [action for number in list(self._streams) for action in self.stop(number)]
 
     def _bringing(self, place: int) -> int | None:
-        """Return the stream that brings a byte, or would after a small gap."""
+        """Return the stream that brings a byte, or would if asked: it is in its window, or after a small gap."""
         for number, stream in self._streams.items():
             reach = max(stream.next + self._line.gap_bytes + 1, stream.end)
             if stream.next <= place < min(reach, self._bound(number)):

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from axxonfs.core import readahead
@@ -214,6 +214,18 @@ def test_a_stream_that_somebody_waits_for_is_never_closed_for_another() -> None:
     assert server.policy.streams == 3
 
 
+def test_a_stream_nearby_that_was_not_asked_for_a_place_does_not_bring_it() -> None:
+    server = Server(100)
+    server.read(0)
+    server.ask(40, 40)
+    server.apply(server.policy.stop(1))
+    assert not server.policy.is_coming(40 * N)
+    assert not server.policy.is_coming(2 * N)
+    server.ask(2, 2)
+    assert server.policy.is_coming(2 * N)
+    assert server.started == 2
+
+
 def test_idle_streams_are_closed() -> None:
     server = Server(10)
     server.ask(0, 0)
@@ -283,3 +295,67 @@ def test_a_wide_window_is_for_lines_that_a_narrow_one_holds_back() -> None:
     local.note_first_chunk(N, 0.0005)
     local.note_rate(100 * MIB, 1.0)
     assert local.is_wide
+
+
+@dataclasses.dataclass
+class Waiting:
+    """A read that asks again only when it is told that nobody brings its bytes."""
+
+    end: int
+    missing: list[int]
+
+
+@dataclasses.dataclass
+class Crowd(Server):
+    """Many reads at once, and a cache that keeps the last few places only."""
+
+    kept: int = 4
+    waiting: list[Waiting] = dataclasses.field(default_factory=list)
+
+    def begin(self, first: int, last: int) -> None:
+        missing = [place for place in range(first, last + 1) if place not in self.have]
+        self.waiting.append(Waiting((last + 1) * N, missing))
+        self._ask(self.waiting[-1], first)
+
+    def pass_time(self) -> None:
+        """Let the streams bring something, and wake whom nobody brings anything where one of them parked or ended."""
+        before = len(self.fetched)
+        running = {stream for stream in self.open if self.policy.has_room(stream, self.most_ahead)}
+        self.turn()
+        self.have = set(self.fetched[-self.kept :])
+        for read in self.waiting:
+            read.missing = [place for place in read.missing if place not in self.fetched[before:]]
+        self.waiting = [read for read in self.waiting if read.missing]
+        still = {stream for stream in self.open if self.policy.has_room(stream, self.most_ahead)}
+        unserved = [read for read in self.waiting if not self.policy.is_coming(read.missing[0] * N)]
+        if unserved and not running <= still:
+            for read in sorted(self.waiting, key=lambda read: read.missing):
+                self._ask(read, read.missing[0])
+
+    def _ask(self, read: Waiting, first: int) -> None:
+        missing = [(place * N, (place + 1) * N) for place in read.missing]
+        self.apply(self.policy.on_read(first * N, read.end, missing, self.now_s))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 55), st.integers(0, 4), st.integers(0, 6)), min_size=1, max_size=40),
+    st.integers(0, 20),
+    st.booleans(),
+)
+@example([(0, 0, 0), (0, 3, 0), (18, 0, 0), (21, 0, 0)], 0, fast=False)
+def test_no_read_waits_for_a_stream_that_waits_for_it(
+    reads: list[tuple[int, int, int]],
+    most_ahead: int,
+    fast: bool,  # noqa: FBT001
+) -> None:
+    crowd = Crowd(60, fast_line() if fast else slow_line(), most_ahead=most_ahead * N)
+    for first, more, pauses in reads:
+        crowd.now_s += 1
+        crowd.begin(first, first + more)
+        for _ in range(pauses):
+            crowd.pass_time()
+    turns = 0
+    while crowd.waiting:
+        crowd.pass_time()
+        turns += 1
+        assert turns < 1000, (crowd.waiting, crowd.policy._streams)
