@@ -29,7 +29,8 @@ _ENDPOINT = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[\w.-]+)
 # expired certificate must still be shown to the person who asks why it is refused.
 _NO_CHECK_TIME = 0x200000
 
-_UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})  # X509_V_ERR_*: self-signed, or no issuer found
+# X509_V_ERR_*: self-signed, no issuer found, or another one of that name: all installations call their CA alike.
+_UNKNOWN_ISSUER = frozenset({2, 7, 18, 19, 20, 21})
 _EXPIRED = 10
 _NOT_YET_VALID = 9
 
