@@ -342,7 +342,7 @@ class Crowd(Server):
     st.integers(0, 20),
     st.booleans(),
 )
-@example([(0, 0, 0), (0, 3, 0), (18, 0, 0), (21, 0, 0)], 0, fast=False)
+@example(reads=[(0, 0, 0), (0, 3, 0), (18, 0, 0), (21, 0, 0)], most_ahead=0, fast=False)
 def test_no_read_waits_for_a_stream_that_waits_for_it(
     reads: list[tuple[int, int, int]],
     most_ahead: int,
