@@ -63,7 +63,8 @@ class Pool:
         self.cache = chunks.ChunkCache(cache_bytes)
         self.line = Line()
         self.sizes = readahead.Sizes()
-        self.clamp(chunk_size_bytes)
+        # Chunks that fill the cache would push each other out before they are read to their ends.
+        self.clamp(min(chunk_size_bytes, cache_bytes // 4 // chunks.KIB * chunks.KIB))
         self.slots = trio.CapacityLimiter(max_streams)
         self.limits = readahead.Limits(max_window=min(readahead.Limits().max_window, cache_bytes // 4))
         self.counters = Counters()
