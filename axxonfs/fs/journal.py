@@ -23,9 +23,9 @@ from axxonfs.wire import export_pb2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS intents (
-  marker TEXT PRIMARY KEY, label TEXT NOT NULL, options BLOB NOT NULL, at_s REAL NOT NULL);
+  marker TEXT PRIMARY KEY, label BLOB NOT NULL, options BLOB NOT NULL, at_s REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS sessions (
-  id TEXT PRIMARY KEY, label TEXT NOT NULL, options BLOB NOT NULL, started_s REAL, finished_s REAL,
+  id TEXT PRIMARY KEY, label BLOB NOT NULL, options BLOB NOT NULL, started_s REAL, finished_s REAL,
   keep_until_s REAL, released INTEGER NOT NULL, going INTEGER NOT NULL, read_whole TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS files (
   name BLOB PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL, submitted BLOB,
@@ -112,7 +112,7 @@ class Journal:
 
     def intend(self, intent: Intent) -> None:
         """Write down that a start is about to be asked for."""
-        row = (intent.marker, intent.label, intent.options.SerializeToString(), intent.at_s)
+        row = (intent.marker, _bytes_of(intent.label), intent.options.SerializeToString(), intent.at_s)
         with self._writing():
             self._db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?)", row)
 
@@ -131,7 +131,7 @@ class Journal:
         """Return the starts that were not answered."""
         with self._lock:
             rows = self._db.execute("SELECT marker, label, options, at_s FROM intents").fetchall()
-        return [Intent(marker, label, _options(data), at_s) for marker, label, data, at_s in rows]
+        return [Intent(marker, _label(name), _options(data), at_s) for marker, name, data, at_s in rows]
 
     # -- sessions ---------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Journal:
             "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 session_id,
-                facts.label,
+                _bytes_of(facts.label),
                 options.SerializeToString(),
                 facts.started_s,
                 facts.finished_s,
@@ -204,11 +204,20 @@ def _options(data: bytes) -> export_pb2.Options:
     return export_pb2.Options.FromString(data)
 
 
-def _facts(row: tuple[str, bytes, float | None, float | None, float | None, int, int, str]) -> Facts:
-    label, options, started_s, finished_s, keep_until_s, released, going, read_whole = row
+def _bytes_of(label: str) -> bytes:
+    # Names of files need not be UTF-8, and SQLite takes no other texts.
+    return label.encode(errors="surrogateescape")
+
+
+def _label(name: bytes) -> str:
+    return name.decode(errors="surrogateescape")
+
+
+def _facts(row: tuple[bytes, bytes, float | None, float | None, float | None, int, int, str]) -> Facts:
+    name, options, started_s, finished_s, keep_until_s, released, going, read_whole = row
     return Facts(
         own=True,
-        label=label,
+        label=_label(name),
         sent=_options(options),
         started_s=started_s,
         finished_s=finished_s,
