@@ -28,7 +28,11 @@ def _seconds(value: object) -> object:
 
 
 def _octal(value: object) -> object:
-    return int(value, 8) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch("0?[0-7]{1,3}", value):
+        raise ValueError("takes up to three octal digits, as in 022")
+    return int(value, 8)
 
 
 def _words(value: object) -> object:
@@ -37,16 +41,12 @@ def _words(value: object) -> object:
 
 
 def _zone(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return zoneinfo.ZoneInfo(value)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError("not an IANA time zone such as Europe/Berlin") from error
+    return instants.parse_zone(value) if isinstance(value, str) else value
 
 
 Bytes = Annotated[int, pydantic.BeforeValidator(_bytes), pydantic.Field(ge=0)]
 Seconds = Annotated[float, pydantic.BeforeValidator(_seconds), pydantic.Field(ge=0)]
+Id = Annotated[int, pydantic.Field(ge=0, lt=2**32 - 1)]
 Octal = Annotated[int, pydantic.BeforeValidator(_octal), pydantic.Field(ge=0, le=0o777)]
 Pins = Annotated[tuple[str, ...], pydantic.BeforeValidator(_words)]
 Zone = Annotated[zoneinfo.ZoneInfo, pydantic.BeforeValidator(_zone)]
@@ -67,8 +67,8 @@ class MountOptions(pydantic.BaseModel):
     plaintext: bool = pydantic.Field(False, description="no TLS; for loopback addresses only")  # noqa: FBT003
     ro: bool = pydantic.Field(False, description="read-only: no new/, no writable control")  # noqa: FBT003
     allow_other: bool = pydantic.Field(False, description="let other users in, as the modes say")  # noqa: FBT003
-    uid: int = pydantic.Field(default_factory=os.getuid, description="owner of the files")
-    gid: int = pydantic.Field(default_factory=os.getgid, description="group of the files")
+    uid: Id = pydantic.Field(default_factory=os.getuid, description="owner of the files")
+    gid: Id = pydantic.Field(default_factory=os.getgid, description="group of the files")
     umask: Octal = pydantic.Field(0, description="permission bits that are taken away, in octal")
     cache_size: Bytes = pydantic.Field(64 * _MIB, ge=4 * _MIB, description="bytes of results kept in memory")
     chunk_size: Bytes = pydantic.Field(_MIB, description="bytes per chunk of a long run, in whole KiB up to 4095K")
@@ -81,7 +81,9 @@ class MountOptions(pydantic.BaseModel):
     retry: Seconds = pydantic.Field(0.0, description="wait this long for a server that is away before giving up")
     state_dir: pathlib.Path | None = pydantic.Field(None, description="where the journal is kept")
     log_level: Literal["debug", "info", "warning", "error"] = pydantic.Field("info", description="how much is logged")
-    time_factor: float = pydantic.Field(1.0, gt=0, description="divides all timers; for tests against the simulator")
+    time_factor: float = pydantic.Field(
+        1.0, gt=0, allow_inf_nan=False, description="divides all timers; for tests against the simulator"
+    )
 
     @pydantic.field_validator("chunk_size")
     @classmethod
