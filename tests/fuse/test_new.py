@@ -361,6 +361,14 @@ def test_what_is_written_to_a_removed_file_starts_nothing(quick: Rig) -> None:
     assert shown(quick, "removed") == set()
 
 
+def test_a_name_that_is_no_utf_8_starts_an_export_like_any_other(quick: Rig) -> None:
+    name = os.fsdecode(b"T\xfcr")
+    session = quick.write_spec(name, **CLIP())
+    assert quick.status(session)["own"]
+    assert echo(quick, name, "{}").returncode == 1
+    assert shown(quick, name) == {"json", "session", "error"}
+
+
 # -- attributes ---------------------------------------------------------------------
 
 
