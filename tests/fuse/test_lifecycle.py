@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import pty
 import signal
@@ -21,7 +22,7 @@ from axxonfs.remote import trust
 from axxonfs.simulator.config import SimulatorConfig
 from axxonfs.simulator.server import Simulator
 from axxonfs.simulator.switches import Switches
-from tests.fuse.harness import PASSWORD, USER, Rig, wait_until
+from tests.fuse.harness import CLIP, PASSWORD, USER, Rig, wait_until
 
 Rigs = Callable[..., Rig]
 AXXONFS = [sys.executable, "-m", "axxonfs"]
@@ -373,16 +374,27 @@ def test_umount_says_what_hinders_it_and_ends_what_a_crash_left(rigs: Rigs) -> N
     assert (done.returncode, done.stderr) == (7, f"axxonfs: nothing is mounted at {rig.path}\n")
 
 
-def test_an_end_while_a_reader_waits_for_the_server_comes_within_the_grace_time_with_an_error(rigs: Rigs) -> None:
+def test_an_end_gives_up_what_still_waits_for_the_server_after_the_grace_time(rigs: Rigs) -> None:
     rig = rigs()
     result = rig.hold_bytes(1 << 20)
     stalled = rig.sim.faults.add(method="DownloadFile", action="stall", times=100)
-    with subprocess.Popen(["cat", result], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as reader:
-        assert rig.sim.faults.wait_for_hits(stalled, 1, ENDS_S)
-        assert rig.stop() == 0
-        _, said = reader.communicate(timeout=ENDS_S)
-    assert reader.returncode == 1
-    assert said
+    slow = rig.sim.faults.add(method="StartSession", action="delay", delay_s=600)
+    scripts = (f'cat "{result}" > /dev/null', f'echo "$0" > "{rig.new}/door.json"')
+    waiting = [
+        subprocess.Popen(["bash", "-c", script, json.dumps(CLIP())], stderr=subprocess.PIPE, text=True)
+        for script in scripts
+    ]
+    for fault in (stalled, slow):
+        assert rig.sim.faults.wait_for_hits(fault, 1, ENDS_S)
+    assert rig.process is not None
+    rig.process.terminate()
+    # Both would wait for 30 s.
+    assert rig.process.wait(20) == 0
+    rig.ended = True
+    for process in waiting:
+        _, said = process.communicate(timeout=ENDS_S)
+        assert process.returncode == 1
+        assert said
     assert mountpoint.find(rig.path) is None
 
 
