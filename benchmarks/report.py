@@ -47,10 +47,9 @@ def save(facts: Mapping[str, str], sheet: Sheet, *, quick: bool) -> Path:
     return path
 
 
-def newest() -> Path | None:
-    """Return the file of the last run, of a whole one if there was any."""
-    paths = sorted(RESULTS.glob("*.json"), key=lambda path: ("quick" not in path.name, path.name))
-    return paths[-1] if paths else None
+def newest_first() -> list[Path]:
+    """Return the files of all runs, the last one first, quick ones behind."""
+    return sorted(RESULTS.glob("*.json"), key=lambda path: ("quick" not in path.name, path.name), reverse=True)
 
 
 def load(path: Path) -> list[Figure]:

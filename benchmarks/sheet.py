@@ -9,9 +9,10 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.bars import PLAIN, TLS
+from benchmarks.bars import BARS, PLAIN, TLS
 
 MIB = 1 << 20
+_NAMES = frozenset(bar.name for bar in BARS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,7 +89,9 @@ class Sheet:
         return figure.median
 
     def bar(self, name: str, value: float) -> None:
-        """Write the value of a bar down."""
+        """Write the value of a bar down; ValueError if there is no such bar."""
+        if name not in _NAMES:
+            raise ValueError(f"{name} is no bar")
         self.values[name] = value
 
 
