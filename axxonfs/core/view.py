@@ -122,11 +122,14 @@ class View:
         self._hidden = self._folder(root, b".axxonfs")
         self.add_text("spec.schema.json", lambda: status.render(spec.spec_schema()))
 
-    def add_text(self, name: str, render: Callable[[], bytes]) -> tree.Text:
-        """Add a text to `.axxonfs`; whoever adds it refreshes it."""
-        text = tree.Text(render)
-        self.tree.add(self._hidden, name.encode(), text, mode=_TEXT, now_ns=_ns(self._now_s))
-        return text
+    def add_text(self, name: str, render: Callable[[], bytes]) -> tree.Node:
+        """Add a text to `.axxonfs`; whoever adds it has it refreshed."""
+        return self.tree.add(self._hidden, name.encode(), tree.Text(render), mode=_TEXT, now_ns=_ns(self._now_s))
+
+    def refresh_text(self, node: tree.Node, now_s: float) -> list[Notice]:
+        """Bring a text up to date."""
+        self._now_s = now_s
+        return self._refresh_text(node)
 
     # -- what the server says ------------------------------------------------
 
@@ -388,13 +391,14 @@ class View:
     def _refresh(self, entry: Entry) -> list[Notice]:
         if not entry.node.populated:
             return []
-        notices: list[Notice] = []
-        for node in entry.node.entries.values():
-            text = node.content.text if isinstance(node.content, Control) else node.content
-            if isinstance(text, tree.Text) and text.refresh():
-                node.mtime_ns = node.ctime_ns = _ns(self._now_s)
-                notices.append(Changed(node.ino))
-        return notices
+        return [notice for node in entry.node.entries.values() for notice in self._refresh_text(node)]
+
+    def _refresh_text(self, node: tree.Node) -> list[Notice]:
+        text = node.content.text if isinstance(node.content, Control) else node.content
+        if not isinstance(text, tree.Text) or not text.refresh():
+            return []
+        node.mtime_ns = node.ctime_ns = _ns(self._now_s)
+        return [Changed(node.ino)]
 
     def _missed(self, entry: Entry) -> list[Notice]:
         facts = entry.facts

@@ -240,12 +240,12 @@ class _Live:
             except errors.AxxonfsError as error:
                 log.warning("login not renewed error=%s", error)
 
-    async def _housekeeping(self, state: MountState, stats: tree.Text) -> None:
+    async def _housekeeping(self, state: MountState, stats: tree.Node) -> None:
         while True:
             await trio.sleep(HOUSEKEEPING_S)
             state.expire()
             state.drop_readers()
-            stats.refresh()
+            self._notify(self._view.refresh_text(stats, time.time()))
 
     def _notify(self, notices: Sequence[Notice]) -> None:
         for notice in notices:

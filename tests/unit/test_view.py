@@ -429,3 +429,14 @@ def test_an_unknown_state_number_is_shown_and_harmless(shown: view.View) -> None
 def test_an_answer_about_a_session_that_is_not_shown_is_ignored(shown: view.View) -> None:
     assert shown.apply_state("nobody", export_service_pb2.State(), NOW_S) == []
     assert shown.gone("nobody", NOW_S, "") == []
+
+
+def test_a_text_about_the_mount_has_the_time_of_its_last_change_and_wakes_who_follows_it(shown: view.View) -> None:
+    words = [b"one"]
+    stats = shown.add_text("stats.json", lambda: words[0])
+    assert stats.content.size == 3
+    assert shown.refresh_text(stats, NOW_S + 5) == []
+    words[0] = b"three"
+    assert shown.refresh_text(stats, NOW_S + 7) == [view.Changed(stats.ino)]
+    assert stats.content.size == 5
+    assert stats.mtime_ns == int((NOW_S + 7) * 1e9)
