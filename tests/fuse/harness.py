@@ -205,13 +205,13 @@ def CLIP() -> dict[str, Any]:  # noqa: N802 - reads as the constant that it woul
     return {"camera": "1.Front door", "from": start.isoformat(), "to": end.isoformat(), "format": "mp4"}
 
 
-def plain_options() -> export_pb2.Options:
-    """Return the options of a clip of five minutes that ended an hour ago."""
+def plain_options(seconds: int = 300) -> export_pb2.Options:
+    """Return the options of a clip that ended an hour ago."""
     end_ms = int(time.time() - 3600) * 1000
     storage = "hosts/Server/MultimediaStorage.AliceBlue/MultimediaStorage"
     options = export_pb2.Options(stream=export_pb2.StreamType(format=export_pb2.StreamType.MKV))
     options.archive.sources.add(origin="hosts/Server/DeviceIpint.1/SourceEndpoint.video:0:0", storages=[storage])
-    options.archive.start_timestamp = wire_time(end_ms - 300_000)
+    options.archive.start_timestamp = wire_time(end_ms - 1000 * seconds)
     options.archive.end_timestamp = wire_time(end_ms)
     return options
 

@@ -1,0 +1,211 @@
+"""Texts while they change: whole whoever reads them, and a script can wait for a change without asking again."""
+
+import json
+import os
+import select
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fuse.harness import CLIP, TIMEOUT_S, Rig, module_rig, plain_options
+
+MIB = 1024 * 1024
+READY = select.POLLIN | select.POLLOUT
+CHANGED = select.POLLPRI | select.POLLERR
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A mount that looks ten times a second at exports whose progress changes as often."""
+    with module_rig(tmp_path_factory, options={"time_factor": "20"}, file_size_bytes=1000, export_speed=1200.0) as rig:
+        yield rig
+
+
+@pytest.fixture
+def changing(busy: Rig) -> Path:
+    """The directory of an export that runs for a second."""
+    return busy.write_spec(f"export-{busy.starts}", **(CLIP() | {"from": "-30m", "to": "-10m"}))
+
+
+def documents_while_running(session: Path, read: Callable[[], bytes]) -> list[bytes]:
+    """Read again and again until the export is done, and return every text that came."""
+    found = []
+    while (session / "state").read_text() == "running\n":
+        found.append(read())
+    return found
+
+
+def check_documents(found: list[bytes]) -> None:
+    parsed = [json.loads(text) for text in found]
+    assert len({document["progress"] for document in parsed}) > 3, "the text did not change while it was read"
+
+
+# -- whole, whoever reads them -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["cat {}", "dd if={} bs=100 status=none", "jq . {}", "tail -c +1 {}"])
+def test_programs_read_whole_texts_while_they_change(changing: Path, command: str) -> None:
+    words = command.format("status.json").split()
+
+    def read() -> bytes:
+        return subprocess.run(words, cwd=changing, capture_output=True, check=True).stdout
+
+    check_documents(documents_while_running(changing, read))
+
+
+def test_cp_and_rsync_copy_whole_texts_while_they_change(changing: Path, tmp_path: Path) -> None:
+    copy, mirror = tmp_path / "copy.json", tmp_path / "mirror"
+
+    def read() -> bytes:
+        subprocess.run(["cp", changing / "status.json", copy], check=True)
+        subprocess.run(["rsync", "-a", f"{changing}/", mirror], check=True)
+        assert json.loads((mirror / "status.json").read_text())
+        assert (mirror / "state").read_text() in {"running\n", "completed\n"}
+        return copy.read_bytes()
+
+    check_documents(documents_while_running(changing, read))
+
+
+def test_tar_stores_whole_texts_while_they_change(changing: Path, tmp_path: Path) -> None:
+    def read() -> bytes:
+        archive = tmp_path / "session.tar"
+        done = subprocess.run(
+            ["tar", "-cSf", archive, "-C", changing, "."], capture_output=True, text=True, check=False
+        )
+        # Status 1 says that a file changed meanwhile, which is true; 2 is an error.
+        assert done.returncode in {0, 1}, done.stderr
+        assert "shrank" not in done.stderr
+        subprocess.run(["tar", "-xf", archive, "-C", tmp_path], check=True)
+        return (tmp_path / "status.json").read_bytes()
+
+    check_documents(documents_while_running(changing, read))
+
+
+def test_an_open_text_is_a_snapshot_until_it_is_read_from_its_start_again(changing: Path, busy: Rig) -> None:
+    with (changing / "status.json").open("rb", buffering=0) as file:
+        first = file.read()
+        busy.wait_for_state(changing, "completed")
+        assert os.pread(file.fileno(), len(first), 10) == first[10:]
+        file.seek(0)
+        again = file.read()
+    assert json.loads(first)["state"] == "running"
+    assert json.loads(again)["state"] == "completed"
+
+
+# -- waiting for a change ------------------------------------------------------------
+
+
+def test_poll_wakes_when_the_state_changes(changing: Path) -> None:
+    with (changing / "state").open("rb", buffering=0) as state:
+        assert state.read() == b"running\n"
+        poll = select.poll()
+        poll.register(state, select.POLLPRI)
+        assert poll.poll(0) == []
+        assert poll.poll(TIMEOUT_S * 1000) == [(state.fileno(), CHANGED)]
+        state.seek(0)
+        assert state.read() == b"completed\n"
+        assert poll.poll(0) == []
+
+
+def test_select_and_epoll_wake_when_a_text_changes(changing: Path) -> None:
+    with (changing / "status.json").open("rb", buffering=0) as status:
+        first = status.read()
+        assert select.select([], [], [status], TIMEOUT_S) == ([], [], [status])
+        status.seek(0)
+        assert status.read() != first
+        with select.epoll() as epoll:
+            epoll.register(status, select.EPOLLPRI | select.EPOLLET)
+            assert epoll.poll(TIMEOUT_S)
+
+
+def test_many_who_wait_for_one_text_all_wake(changing: Path) -> None:
+    def wait(number: int) -> None:
+        with (changing / "state").open("rb", buffering=0) as state:
+            state.read()
+            poll = select.poll()
+            poll.register(state, select.POLLPRI)
+            woken[number] = bool(poll.poll(TIMEOUT_S * 1000))
+
+    woken = dict.fromkeys(range(8), False)
+    threads = [threading.Thread(target=wait, args=[number]) for number in woken]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(woken.values())
+
+
+def test_the_mount_looks_more_often_while_somebody_follows_a_session_of_others(shared_rig: Rig) -> None:
+    """Without a follower it would look every 30 seconds, which is more than this waits."""
+    session_id = shared_rig.sim.sessions.start(plain_options(seconds=100), "somebody").session_id
+    shared_rig.look()
+    session = shared_rig.session_dir(session_id)
+    with (session / "state").open("rb", buffering=0) as state:
+        assert state.read() == b"running\n"
+        poll = select.poll()
+        poll.register(state, select.POLLPRI)
+        assert poll.poll(20_000)
+        state.seek(0)
+        assert state.read() == b"completed\n"
+
+
+def test_a_follower_of_the_statistics_wakes(shared_rig: Rig) -> None:
+    path = shared_rig.hold_bytes(1000)
+    shared_rig.stats()
+    with (shared_rig.path / ".axxonfs" / "stats.json").open("rb", buffering=0) as stats:
+        stats.read()
+        poll = select.poll()
+        poll.register(stats, select.POLLPRI)
+        path.read_bytes()
+        assert poll.poll(TIMEOUT_S * 1000) == [(stats.fileno(), CHANGED)]
+
+
+def test_reading_and_writing_are_always_said_to_be_possible(shared_rig: Rig) -> None:
+    result = shared_rig.hold_bytes(1000)
+    (shared_rig.new / "scratch").touch()
+    paths = [
+        result,
+        *(result.parent / name for name in ("state", "status.json", "control")),
+        shared_rig.new / "scratch",
+    ]
+    for path in paths:
+        with path.open("rb") as file:
+            poll = select.poll()
+            poll.register(file, READY)
+            assert poll.poll(0) == [(file.fileno(), READY)], path
+            assert select.select([file], [], [], 0) == ([file], [], [])
+
+
+# -- programs that ask whether they may read -------------------------------------------
+
+
+@pytest.fixture
+def received() -> Iterator[tuple[int, Callable[[], bytes]]]:
+    """A port, and what was sent to it, once the sender has closed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def receive() -> bytes:
+            with server.accept()[0] as connection:
+                return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+        yield server.getsockname()[1], receive
+
+
+def test_nc_sends_a_result_and_a_text(shared_rig: Rig, received: tuple[int, Callable[[], bytes]]) -> None:
+    port, receive = received
+    result = shared_rig.hold_bytes(3 * MIB + 5)
+    for path, expected in ((result, shared_rig.truth(result)), (result.parent / "state", b"completed\n")):
+        with path.open("rb") as file, subprocess.Popen(["nc", "-N", "127.0.0.1", str(port)], stdin=file) as sender:
+            assert receive() == expected
+            assert sender.wait(TIMEOUT_S) == 0
+
+
+def test_pv_copies_a_result_and_a_text(shared_rig: Rig) -> None:
+    result = shared_rig.hold_bytes(3 * MIB + 5)
+    for path, expected in ((result, shared_rig.truth(result)), (result.parent / "state", b"completed\n")):
+        done = subprocess.run(["pv", "-q", path], capture_output=True, check=True, timeout=TIMEOUT_S)
+        assert done.stdout == expected
