@@ -138,7 +138,7 @@ def _drain(exports: ExportServiceStub, token: dict[str, str], order: _Order) -> 
         start_from_chunk_index=-(-order.start_bytes // (order.chunk_kb * _KIB)),
     )
     before_s, began_s, size_bytes = _cpu_s(), time.monotonic(), 0
-    with open(order.pipe, "wb", buffering=0) if order.pipe else contextlib.nullcontext() as pipe:  # noqa: PTH123
+    with order.pipe.open("wb", buffering=0) if order.pipe else contextlib.nullcontext() as pipe:
         for chunk in exports.DownloadFile(request, metadata=tuple(token.items())):
             data = chunk.data
             size_bytes += len(data)

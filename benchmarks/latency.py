@@ -39,19 +39,12 @@ def opening(stage: Stage, sheet: Sheet) -> None:
     with _all(stage, _LINE) as mounts:
         for mount in mounts:
             reading.steps_s(mount.fresh(), steps)  # connects
-        rounds = [(mount, mount.fresh()) for _ in range(sheet.scale.rounds) for mount in mounts]
-        first = [(mount.name, reading.steps_s(path, steps)) for mount, path in rounds]
-        second = [(mount.name, [sum(reading.steps_s(path, steps))]) for mount, path in rounds]
+        visits = [(mount.name, mount.fresh()) for _ in range(sheet.scale.rounds) for mount in mounts]
+        first = [(name, reading.steps_s(path, steps)) for name, path in visits]
+        second = [(name, [sum(reading.steps_s(path, steps))]) for name, path in visits]
     for mount in mounts:
-        visits = [times for name, times in first if name == mount.name]
-        for step, times in zip(steps, zip(*visits, strict=True), strict=True):
-            median = sheet.figure("opening", str(_LINE), f"{mount.name}: {step.name}", "ms", [t * _MS for t in times])
-            if mount.name == "axxonfs":
-                sheet.bar(f"opening/{step.name}", median / (_LINE.round_trip_s * _MS))
-        again = [times[0] * _MS for name, times in second if name == mount.name]
-        median = sheet.figure("opening", str(_LINE), f"{mount.name}: second visit", "ms", again)
-        if mount.name == "axxonfs":
-            sheet.bar("opening/again", median / (_LINE.round_trip_s * _MS))
+        _opened(sheet, mount.name, [step.name for step in steps], first)
+        _opened(sheet, mount.name, ["again"], second)
 
 
 def skipping(stage: Stage, sheet: Sheet) -> None:
@@ -80,6 +73,15 @@ def player_steps(size: int) -> list[Step]:
         Step("+30 MB", forty + 30 * MB, _SEEK_BYTES),
         Step("-10 MB", forty + 20 * MB, _SEEK_BYTES),
     ]
+
+
+def _opened(sheet: Sheet, name: str, steps: list[str], visits: list[tuple[str, list[float]]]) -> None:
+    """Write down how long each step took in the visits to one mount."""
+    for number, step in enumerate(steps):
+        times = [times[number] * _MS for one, times in visits if one == name]
+        median = sheet.figure("opening", str(_LINE), f"{name}: {step}", "ms", times)
+        if name == "axxonfs":
+            sheet.bar(f"opening/{step}", median / (_LINE.round_trip_s * _MS))
 
 
 @contextlib.contextmanager

@@ -31,27 +31,39 @@ def _of(sheet: Sheet, scratch: Path, count: int) -> tuple[int, float, float]:
     """Return the calls made, the ratio to the do-nothing mount, and the time for each session."""
     with tempfile.TemporaryDirectory(dir=scratch, prefix="listing-") as directory:
         place = Path(directory)
-        content = place / "content"
-        content.write_bytes(_CONTENT)
+        (place / "content").write_bytes(_CONTENT)
         contents = server.Contents(file_bytes=_FILE_BYTES, files=count)
         with server.served(place / "server", contents, tls=True) as source:
-            calls = 0
-            times: dict[str, list[float]] = {"axxonfs": [], "nothing": []}
-            for number in range(sheet.scale.rounds):
-                where, keep = place / f"axxonfs{number}", place / f"keep{number}"
-                keep.mkdir()
-                with mounted_axxonfs(source, source.address, where, keep, {}):
-                    before = _calls(source)
-                    times["axxonfs"].append(_listed_s(where / "sessions", count))
-                    calls += _calls(source) - before
-                where = place / f"nothing{number}"
-                with do_nothing(content, where, keep, directories=count):
-                    times["nothing"].append(_listed_s(where / nothing.DIRECTORIES, count))
-    medians = {
-        what: sheet.figure("listing", f"{count} sessions", what, "ms", [1e3 * one for one in samples])
-        for what, samples in times.items()
-    }
-    return calls, medians["axxonfs"] / medians["nothing"], medians["axxonfs"] / count
+            calls: list[int] = []
+            times = sheet.rounds(
+                {
+                    "axxonfs": lambda: _sessions_ms(source, _fresh(place), count, calls),
+                    "nothing": lambda: _directories_ms(place / "content", _fresh(place), count),
+                }
+            )
+    medians = {what: sheet.figure("listing", f"{count} sessions", what, "ms", each) for what, each in times.items()}
+    return sum(calls), medians["axxonfs"] / medians["nothing"], medians["axxonfs"] / count
+
+
+def _sessions_ms(source: server.Server, scratch: Path, count: int, calls: list[int]) -> float:
+    """List the sessions of a fresh mount, and note the calls that the server got meanwhile."""
+    where = scratch / "mnt"
+    with mounted_axxonfs(source, source.address, where, scratch, {}):
+        before = _calls(source)
+        passed_ms = _listed_ms(where / "sessions", count)
+        calls.append(_calls(source) - before)
+    return passed_ms
+
+
+def _directories_ms(content: Path, scratch: Path, count: int) -> float:
+    """List as many directories of a fresh mount that does nothing."""
+    where = scratch / "mnt"
+    with do_nothing(content, where, scratch, directories=count):
+        return _listed_ms(where / nothing.DIRECTORIES, count)
+
+
+def _fresh(place: Path) -> Path:
+    return Path(tempfile.mkdtemp(dir=place))
 
 
 def _calls(source: server.Server) -> int:
@@ -59,11 +71,11 @@ def _calls(source: server.Server) -> int:
     return calls.total() - calls[_POLLS]
 
 
-def _listed_s(where: Path, count: int) -> float:
+def _listed_ms(where: Path, count: int) -> float:
     began_s = time.monotonic()
     with os.scandir(where) as entries:
         found = sum(bool(entry.stat(follow_symlinks=False)) for entry in entries)
-    passed_s = time.monotonic() - began_s
+    passed_ms = 1e3 * (time.monotonic() - began_s)
     if found != count:
         raise RuntimeError(f"{found} sessions are listed instead of {count}")
-    return passed_s
+    return passed_ms

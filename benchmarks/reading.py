@@ -22,7 +22,7 @@ _F_SETPIPE_SZ = 1031
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that a player does: read `size` bytes from `offset`, in blocks of `block` bytes."""
+    """One thing that a player does: read `size` bytes from `offset`."""
 
     name: str
     offset: int
