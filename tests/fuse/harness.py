@@ -106,15 +106,17 @@ class Rig:
     def sessions(self) -> list[Path]:
         return sorted((self.path / "sessions").iterdir())
 
+    def ids(self) -> dict[str, Path]:
+        """Return the directories of the sessions by what the server calls them."""
+        ids = {}
+        for path in self.sessions:
+            with contextlib.suppress(FileNotFoundError):  # it left since
+                ids[self.session_id(path)] = path
+        return ids
+
     def session_dir(self, session_id: str) -> Path:
         """Return the directory of a session, as soon as it is there."""
-
-        def find() -> Path | None:
-            wanted = session_id.encode()
-            found = (path for path in self.sessions if os.getxattr(path, "user.axxonfs.session_id") == wanted)
-            return next(found, None)
-
-        path = wait_until(find, f"session {session_id}")
+        path = wait_until(lambda: self.ids().get(session_id), f"session {session_id}")
         assert isinstance(path, Path)
         return path
 

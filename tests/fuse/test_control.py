@@ -193,11 +193,7 @@ def test_an_own_result_that_went_unread_stays_as_a_directory_that_says_why(hour:
 def test_a_session_that_nobody_needs_leaves_the_tree(hour: Hour) -> None:
     rig, ids = hour
     for what in ("foreign", "read"):
-        wait_until(lambda what=what: not _has(rig, ids[what]), f"the {what} session to leave")  # type: ignore[misc]
-
-
-def _has(rig: Rig, session_id: str) -> bool:
-    return session_id in [rig.session_id(path) for path in rig.sessions]
+        wait_until(lambda what=what: ids[what] not in rig.ids(), f"the {what} session to leave")  # type: ignore[misc]
 
 
 def test_an_own_live_export_is_kept_running_and_a_foreign_one_is_not(rigs: Rigs) -> None:
