@@ -6,11 +6,13 @@ fork). One fork and a session of its own are enough: the parent ends at once.
 
 import logging
 import os
+import signal
 import socket
 import sys
 import syslog
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from axxonfs.cli import exits
 from axxonfs.core import errors
@@ -21,12 +23,18 @@ _READY = b"ready"
 def run(serve: Callable[[Callable[[], None]], None]) -> int:
     """Run `serve` in a child; return 0 once it has called what it is given, else the status of its failure."""
     reader, writer = os.pipe()
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         os.close(reader)
-        _child(serve, writer)
+        _child(serve, _Parent(writer))
     os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        answer = pipe.read()
+    try:
+        with os.fdopen(reader, "rb") as pipe:
+            answer = pipe.read()
+    except KeyboardInterrupt:
+        # Nobody wants the mount any more, be it there or still waiting for the server.
+        os.kill(child, signal.SIGTERM)
+        raise
     if answer == _READY:
         return exits.OK
     status, _, text = answer.partition(b" ")
@@ -34,31 +42,47 @@ def run(serve: Callable[[Callable[[], None]], None]) -> int:
     return int(status or exits.FAILED)
 
 
-def _child(serve: Callable[[Callable[[], None]], None], writer: int) -> None:
+class _Parent:
+    """The process that waits to be told."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe: int | None = pipe
+
+    def tell(self, answer: bytes) -> None:
+        """Say the one thing it waits for; OSError where nobody waits (any more)."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is None:
+            raise BrokenPipeError
+        try:
+            os.write(pipe, answer)
+        finally:
+            os.close(pipe)
+
+
+def _child(serve: Callable[[Callable[[], None]], None], parent: _Parent) -> NoReturn:
     os.setsid()
     status = exits.OK
 
     def ready() -> None:
-        os.write(writer, _READY)
-        os.close(writer)
+        parent.tell(_READY)
         _detach()
 
     try:
         serve(ready)
     except errors.AxxonfsError as error:
         status = exits.status_of(error)
-        _report(writer, status, f"axxonfs: {error}")
+        _report(parent, status, f"axxonfs: {error}")
     except BaseException:  # noqa: BLE001 - the last chance to say anything: the process ends here
         status = exits.FAILED
-        _report(writer, status, traceback.format_exc())
+        _report(parent, status, traceback.format_exc())
     finally:
         logging.shutdown()
         os._exit(status)
 
 
-def _report(writer: int, status: int, text: str) -> None:
+def _report(parent: _Parent, status: int, text: str) -> None:
     try:
-        os.write(writer, f"{status} {text}".encode("utf-8", "replace"))
+        parent.tell(f"{status} {text}".encode("utf-8", "replace"))
     except OSError:
         # The mount had answered: nobody waits any more, the log is all there is.
         logging.getLogger(__name__).critical("%s", text)

@@ -14,7 +14,7 @@ from typing import Any
 
 from axxonfs.cli import background, exits, logs
 from axxonfs.core import errors
-from axxonfs.fs import mount
+from axxonfs.fs import mount, mountpoint
 from axxonfs.fs.options import MountOptions, parse_options, split_words
 from axxonfs.remote.certificates import Endpoint
 from axxonfs.remote.credentials import Credentials, PasswordFile, PasswordSource, PasswordVariable
@@ -74,7 +74,7 @@ def make_plan(args: argparse.Namespace) -> mount.Plan:
     options = parse_options({**words, "user": user or words.get("user", "")})
     if not options.user:
         raise errors.ConfigurationError("give the account to log in with: axxonfs mount USER@HOST MOUNTPOINT")
-    path = Path(os.path.abspath(where))  # noqa: PTH100 - resolve() would ask a dead mount
+    path = mountpoint.canonical(where)
     return mount.Plan(Endpoint.parse(host), path, Credentials(options.user, _source(options)), _absolute(options))
 
 

@@ -1,8 +1,6 @@
 """`axxonfs umount MOUNTPOINT`."""
 
 import argparse
-import os
-from pathlib import Path
 
 from axxonfs.fs import mountpoint
 
@@ -16,6 +14,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Unmount."""
-    path = Path(os.path.abspath(args.mountpoint))  # noqa: PTH100 - resolve() would ask a dead mount
+    path = mountpoint.canonical(args.mountpoint)
     mountpoint.unmount(path, lazy=mountpoint.is_dead(path))
     return 0

@@ -241,6 +241,11 @@ class Draft:
             self._remember()
 
     @property
+    def was_submitted(self) -> bool:
+        """Whether it holds one complete document, and that was submitted already."""
+        return self._scanner.is_complete(self._content) and self._scanner.digest in self._known
+
+    @property
     def _holds_old(self) -> bool:
         return self._new_end < self._old_end
 

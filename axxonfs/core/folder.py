@@ -8,6 +8,7 @@ docs/semantics.md, "Starting an export".
 
 import dataclasses
 import stat
+from collections.abc import Container
 
 from axxonfs.core import document, errors, tree
 
@@ -106,6 +107,7 @@ class NewFolder:
     def __init__(self, nodes: tree.Tree, directory: tree.Node) -> None:
         self.directory = directory
         self._tree = nodes
+        self._gone_since_s: dict[bytes, float] = {}  # links whose session has gone
 
     def create(self, name: bytes, *, uid: int, gid: int, now_ns: int) -> tree.Node:
         """Make an empty file, for its owner only: a spec may hold a password.
@@ -188,6 +190,30 @@ class NewFolder:
                 self._tree.remove(node, now_ns)
                 gone.append(node.name)
         return gone
+
+    def expire_links(
+        self, sessions: Container[bytes], *, now_s: float, now_ns: int, gone_after_s: float
+    ) -> list[bytes]:
+        """Drop spec, link and error of sessions that have been gone for `gone_after_s`; return their names.
+
+        `sessions` are the names that there are in `sessions/`.
+        """
+        gone: list[bytes] = []
+        for node in list(self.directory.entries.values()):
+            if not isinstance(node.content, tree.Link):
+                continue
+            if node.content.target.rpartition(b"/")[2] in sessions:
+                self._gone_since_s.pop(node.name, None)
+            elif now_s - self._gone_since_s.setdefault(node.name, now_s) >= gone_after_s:
+                gone += self._discard_all(node.name.removesuffix(b".session"), now_ns)
+        return gone
+
+    def _discard_all(self, stem: bytes, now_ns: int) -> list[bytes]:
+        self._gone_since_s.pop(stem + b".session", None)
+        names = [stem + suffix for suffix in (_SPEC_SUFFIX, *_OUTCOME_SUFFIXES)]
+        for name in names:
+            self._discard(name, now_ns)
+        return names
 
     def restore(
         self, name: bytes, kind: str, data: bytes, *, submitted: bytes | None, until_s: float | None, now_ns: int

@@ -193,6 +193,17 @@ def unread(session: Session, facts: Facts) -> bool:
     return any(not file.obstacle and file.path not in facts.read_whole for file in session.files)
 
 
+# Up to here a look at the first bytes makes the kernel fetch the whole: its read-ahead is 1 MiB,
+# and a chunk or two come on top.
+_SURE_BYTES = 2 * 1024 * 1024
+
+
+def surely_read(session: Session, facts: Facts) -> bool:
+    """Whether all results were read whole, and by somebody who wanted more than a look."""
+    sure = all(file.obstacle or file.size > _SURE_BYTES for file in session.files)
+    return sure and not unread(session, facts)
+
+
 def kept_because(session: Session, facts: Facts, timers: Timers, now_s: float) -> str:
     """Return why the session is kept alive, in words; empty if it is not."""
     if facts.going or session.state is State.REMOVED:
@@ -210,7 +221,7 @@ def _own_kept_because(session: Session, facts: Facts, timers: Timers, now_s: flo
     if session.state not in FINISHED:
         return "started here and running"
     let_go_s = (facts.finished_s or now_s) + timers.keep_results_s
-    if unread(session, facts) and now_s < let_go_s:
+    if now_s < let_go_s and not surely_read(session, facts):
         return "started here and not read whole yet"
     return ""
 

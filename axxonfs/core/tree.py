@@ -52,17 +52,18 @@ class Link:
 class Text:
     """A text about something else, built when somebody looks and kept until what it says changes."""
 
-    __slots__ = ("_data", "_render")
+    __slots__ = ("_data", "_old", "_render")
 
     def __init__(self, render: Callable[[], bytes]) -> None:
         self._render = render
         self._data: bytes | None = None
+        self._old = False
 
     @property
     def data(self) -> bytes:
         """The current text."""
-        if self._data is None:
-            self._data = self._render()
+        if self._data is None or self._old:
+            self._data, self._old = self._render(), False
         return self._data
 
     @property
@@ -70,11 +71,16 @@ class Text:
         """The length of the current text."""
         return len(self.data)
 
+    def invalidate(self) -> bool:
+        """Have the text built anew at the next look; tell whether anybody has seen it."""
+        self._old = True
+        return self._data is not None
+
     def refresh(self) -> bool:
         """Build the text anew; tell whether it says something else than the one that was shown."""
         if self._data is None:
             return False
-        fresh = self._render()
+        fresh, self._old = self._render(), False
         if fresh == self._data:
             return False
         self._data = fresh

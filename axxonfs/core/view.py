@@ -184,14 +184,14 @@ class View:
         if known is None:
             self.known[info.session.id] = facts
             return self._take(info)
-        facts.finished_s, facts.listed = known.facts.finished_s, known.facts.listed
-        known.facts = facts
+        mine = known.facts
+        mine.own, mine.label, mine.sent, mine.started_s = True, facts.label, facts.sent, facts.started_s
         return self._refresh(known)
 
     def bury(self, now_s: float) -> list[Notice]:
         """Show the sessions of an earlier run that no listing had as removed, where results were left unread."""
         self._now_s = now_s
-        lost = [(session_id, facts) for session_id, facts in self.known.items() if not facts.released]
+        lost = [(session_id, facts) for session_id, facts in self.known.items() if not (facts.released or facts.going)]
         notices: list[Notice] = []
         for session_id, facts in lost:
             facts.listed = True
@@ -221,7 +221,7 @@ class View:
             return []
         self._now_s = now_s
         self.stale_since_s = since_s
-        return self.refresh_all()
+        return [notice for entry in self.entries.values() for notice in self._outdated(entry)]
 
     # -- what this mount does ------------------------------------------------
 
@@ -229,10 +229,6 @@ class View:
         """Bring the texts of a session up to date after its facts changed."""
         self._now_s = now_s
         return self._refresh(entry)
-
-    def refresh_all(self) -> list[Notice]:
-        """Bring all texts that anybody has seen up to date."""
-        return [notice for entry in self.entries.values() for notice in self._refresh(entry)]
 
     def hide(self, node: tree.Node, now_s: float) -> None:
         """Take a result out of this mount's tree; it stays at the server."""
@@ -396,6 +392,14 @@ class View:
     def _refresh_text(self, node: tree.Node) -> list[Notice]:
         text = node.content.text if isinstance(node.content, Control) else node.content
         if not isinstance(text, tree.Text) or not text.refresh():
+            return []
+        node.mtime_ns = node.ctime_ns = _ns(self._now_s)
+        return [Changed(node.ino)]
+
+    def _outdated(self, entry: Entry) -> list[Notice]:
+        """Have `status.json` built anew at the next look: building thousands at once would stop the mount."""
+        node = entry.node.entries.get(b"status.json")
+        if node is None or not (isinstance(node.content, tree.Text) and node.content.invalidate()):
             return []
         node.mtime_ns = node.ctime_ns = _ns(self._now_s)
         return [Changed(node.ino)]

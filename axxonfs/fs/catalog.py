@@ -7,6 +7,7 @@ to the event loop.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -28,6 +29,9 @@ CAMERAS_EVERY_S = 300.0
 # While the server is away the mount looks this often, so that it is back soon after the server.
 POLL_AWAY_S = 5.0
 MAX_CONTROL_CALLS = 8
+# Starts may wait for 20 s each; they must not take the threads of those that look and keep alive.
+MAX_STARTS = 4
+MAX_KEEP_ALIVES = 4
 
 Notify = Callable[[Sequence[Notice]], None]
 Listener = Callable[[Sequence[SessionInfo]], None]
@@ -46,18 +50,26 @@ class Catalog:
         self._notify = notify
         self._timers = view.settings.timers
         self._limiter = trio.CapacityLimiter(MAX_CONTROL_CALLS)
+        self._start_limiter = trio.CapacityLimiter(MAX_STARTS)
+        self._keep_alive_limiter = trio.CapacityLimiter(MAX_KEEP_ALIVES)
         self._journal_limiter = trio.CapacityLimiter(1)
         self._listing = trio.Lock()
         self._poke = trio.Event()
+        self._looked_s = -math.inf  # the last listing, on trio's clock
         self._listings = 0
+        self._finished: set[str] = set()  # own sessions whose end is in the journal
         self._cameras_s = 0.0
         view.known = journal.sessions()
 
     # -- calls --------------------------------------------------------------------
 
-    async def call(self, function: Callable[[], T]) -> T:
+    async def call(self, function: Callable[[], T], limiter: trio.CapacityLimiter | None = None) -> T:
         """Run a blocking call of the client in a thread; cancellation leaves the thread to its deadline."""
-        return await trio.to_thread.run_sync(function, limiter=self._limiter, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(function, limiter=limiter or self._limiter, abandon_on_cancel=True)
+
+    async def call_start(self, function: Callable[[], T]) -> T:
+        """Run a call that starts an export."""
+        return await self.call(function, self._start_limiter)
 
     async def write_journal(self, function: Callable[[], T]) -> T:
         """Run a write to the journal in a thread, in the order of the calls."""
@@ -72,6 +84,7 @@ class Catalog:
             AxxonfsError: the listing could not be completed; nothing changed.
         """
         async with self._listing:
+            self._looked_s = trio.current_time()
             await self._refresh()
 
     async def _refresh(self) -> None:
@@ -86,8 +99,24 @@ class Catalog:
             listener(listing)
         if self._listings == LISTINGS_BEFORE_DROPPED:
             notices += self.view.bury(now_s)
+            await self._forget_released()
         self._notify(notices)
+        await self._save_finished()
         for session_id in before - self.view.entries.keys():
+            await self.write_journal(lambda session_id=session_id: self._journal.drop(session_id))  # type: ignore[misc]
+
+    async def _save_finished(self) -> None:
+        """Write down when own sessions were first seen finished: their results are kept from then on."""
+        for session_id, entry in list(self.view.entries.items()):
+            if entry.facts.own and entry.facts.finished_s is not None and session_id not in self._finished:
+                self._finished.add(session_id)
+                await self.save(entry)
+        self._finished &= self.view.entries.keys()
+
+    async def _forget_released(self) -> None:
+        """Drop what an earlier run knew of sessions that have gone and that nobody misses."""
+        for session_id in list(self.view.known):
+            del self.view.known[session_id]
             await self.write_journal(lambda session_id=session_id: self._journal.drop(session_id))  # type: ignore[misc]
 
     async def refresh_cameras(self) -> None:
@@ -105,6 +134,8 @@ class Catalog:
         while True:
             with trio.move_on_after(self._pause_s()):
                 await self._poke.wait()
+            # However often somebody asks: the machine at the other end is recording.
+            await trio.sleep_until(self._looked_s + self._timers.poll_active_s)
             self._poke = trio.Event()
             try:
                 await self.refresh()
@@ -112,6 +143,9 @@ class Catalog:
                     await self.refresh_cameras()
             except errors.AxxonfsError as error:
                 self._note_failure(error)
+            except Exception as error:
+                self._note_failure(errors.UnavailableError(f"unexpected: {error!r}"))
+                raise
 
     def _pause_s(self) -> float:
         if self.view.stale_since_s is not None:
@@ -134,8 +168,9 @@ class Catalog:
     async def keep_alive(self) -> None:
         """Ask for the state of whatever has to be kept alive, for ever."""
         while True:
-            for entry in self._due():
-                await self.touch(entry)
+            async with trio.open_nursery() as nursery:
+                for entry in self._due():
+                    nursery.start_soon(self._keep, entry)
             # Twice in the shortest cadence, so that none is late by more than half of it.
             await trio.sleep(min(self._timers.keep_live_clip_s / 2, 1.0))
 
@@ -147,18 +182,29 @@ class Catalog:
             if sessions.keep_alive_due(entry.session, entry.facts, self._timers, now_s)
         ]
 
-    async def touch(self, entry: Entry) -> None:
-        """Ask for a session's state, which starts the server's timer anew."""
+    async def touch(self, entry: Entry, limiter: trio.CapacityLimiter | None = None) -> None:
+        """Ask for a session's state, which starts the server's timer anew.
+
+        Raises:
+            AxxonfsError: the server did not answer, or has it no more.
+        """
         session_id = entry.session.id
         entry.facts.asked_s = time.time()
         try:
-            state = await self.call(lambda: self.client.session_state(session_id, timeout_s=CONTROL_TIMEOUT_S))
+            state = await self.call(lambda: self.client.session_state(session_id, timeout_s=CONTROL_TIMEOUT_S), limiter)
         except errors.SessionGoneError as error:
             self.gone(session_id, str(error))
+            raise
+        self.took(entry, state)
+
+    async def _keep(self, entry: Entry) -> None:
+        session_id = entry.session.id
+        try:
+            await self.touch(entry, self._keep_alive_limiter)
+        except errors.SessionGoneError:
+            pass  # it is shown as gone already
         except errors.AxxonfsError as error:
             log.info("keep-alive failed, trying again session=%s error=%s", session_id, error)
-        else:
-            self.took(entry, state)
 
     def took(self, entry: Entry, state: export_service_pb2.State) -> None:
         """Take over a state that the server has just answered with."""

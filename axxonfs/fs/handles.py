@@ -18,7 +18,7 @@ import trio
 from axxonfs.core import document, errors, folder, instants, sessions, spec, tree, view
 from axxonfs.fs.catalog import Catalog
 from axxonfs.fs.reader import ResultReader
-from axxonfs.fs.starter import Starter
+from axxonfs.fs.starter import WRITE_DEADLINE_S, Starter
 
 log = logging.getLogger(__name__)
 
@@ -92,17 +92,24 @@ class NoteHandle(Plain):
 class TextHandle(Plain):
     """An open text: a snapshot, taken at open and again at every read at offset 0, as in sysfs."""
 
-    def __init__(self, text: tree.Text, pollers: "Pollers", catalog: Catalog, ino: int) -> None:
+    def __init__(self, node: tree.Node, text: tree.Text, pollers: "Pollers", catalog: Catalog) -> None:
+        self._node = node
         self._text = text
         self._snapshot = text.data
         self._pollers = pollers
         self._catalog = catalog
-        self._ino = ino
+        self._ino = node.ino
         self._watching = False
 
     async def read(self, offset: int, size: int) -> bytes | memoryview:
-        """Return a piece of the snapshot."""
+        """Return a piece of the snapshot.
+
+        Raises:
+            SessionGoneError: what the text was about has gone.
+        """
         if offset == 0:
+            if self._node.parent is None:
+                raise errors.SessionGoneError("the session has gone")
             self._snapshot = self._text.data
         return self._snapshot[offset : offset + size]
 
@@ -115,7 +122,8 @@ class TextHandle(Plain):
             self._catalog.poke()
         if poll_handle is not None:
             self._pollers.add(self._ino, self, poll_handle)
-        return _ALWAYS | (_CHANGED if self._text.data != self._snapshot else 0)
+        changed = self._node.parent is None or self._text.data != self._snapshot
+        return _ALWAYS | (_CHANGED if changed else 0)
 
     async def release(self) -> None:
         """Stop following."""
@@ -141,7 +149,10 @@ class Pollers:
 
     def remove(self, ino: int, handle: "TextHandle") -> None:
         """Forget an open file that is closed."""
-        self._handles.get(ino, {}).pop(handle, None)
+        waiting = self._handles.get(ino, {})
+        waiting.pop(handle, None)
+        if not waiting:
+            self._handles.pop(ino, None)
 
 
 class ResultHandle(Plain):
@@ -173,7 +184,7 @@ class ResultHandle(Plain):
         if self._reader.read_whole and self._content.file.path not in facts.read_whole:
             facts.read_whole.add(self._content.file.path)
             log.info("result read whole session=%s bytes=%d", session.id, self._content.size)
-            facts.released = facts.released or (facts.keep_until_s is None and not sessions.unread(session, facts))
+            facts.released |= facts.keep_until_s is None and sessions.surely_read(session, facts)
             await self._catalog.save(self._entry)
         self._catalog.changed(self._entry)
 
@@ -246,6 +257,9 @@ class SpecHandle(Plain):
                 pass  # a file that was removed while it was open starts nothing
             case document.Submit(data):
                 await self._submit(content, data)
+            case _ if content.submitted is not None and _was_submitted(content):
+                # A program that repeats a refused write writes its passwords once more.
+                hide_secrets(self._node)
             case _:
                 pass
 
@@ -254,12 +268,15 @@ class SpecHandle(Plain):
         assert isinstance(draft, document.Draft)  # noqa: S101 - only a draft submits
         label = folder.stem_of(self._node.name).decode(errors="surrogateescape")
         hide_secrets(self._node)
+        mine, refusal = content.submitted, None
         try:
             await self._starter.submit(label, data)
         except errors.AxxonfsError as error:
-            draft.settle(error)
+            refusal = error
             raise
-        draft.settle(None)
+        finally:
+            if content.submitted is mine:  # else another writer has submitted another document meanwhile
+                draft.settle(refusal)
 
     def _note(self, error: errors.AxxonfsError) -> None:
         if folder.is_spec(self._node.name) and self._node.parent is not None:
@@ -286,7 +303,10 @@ class ControlHandle(Plain):
         """
         del offset
         try:
-            await self._carry_out(data.decode("utf-8", "replace").split())
+            with trio.move_on_after(WRITE_DEADLINE_S) as scope:
+                await self._carry_out(data.decode("utf-8", "replace").split())
+            if scope.cancelled_caught:
+                raise errors.DeadlineError("the server did not answer in time")
         except errors.AxxonfsError as error:
             # The writer sees no more than an errno: the words are for who looks why.
             self._entry.facts.last_error = str(error)
@@ -340,6 +360,10 @@ def hide_secrets(node: tree.Node) -> None:
     if isinstance(content.store, document.Draft) and masked != content.data:
         content.store.replace_secrets(masked)
     content.submitted = masked.strip()
+
+
+def _was_submitted(content: folder.Written) -> bool:
+    return isinstance(content.store, document.Draft) and content.store.was_submitted
 
 
 def _written(node: tree.Node) -> folder.Written:

@@ -87,6 +87,8 @@ class Journal:
         self._db.execute("PRAGMA journal_mode = WAL")
         # FULL: an intent must survive a power failure, or the export might be started again.
         self._db.execute("PRAGMA synchronous = FULL")
+        # What is removed is overwritten: it may have come near a secret.
+        self._db.execute("PRAGMA secure_delete = ON")
         with self._writing():
             for statement in _SCHEMA.split(";"):
                 self._db.execute(statement)

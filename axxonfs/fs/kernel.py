@@ -58,12 +58,20 @@ class Notifier:
 
     def _run(self) -> None:
         while (item := self._waiting.get()) is not None:
-            # The kernel need not know the entry, and the mount may be gone: both are fine.
-            with contextlib.suppress(OSError):
-                if isinstance(item, Gone):
-                    pyfuse3.invalidate_entry(item.parent, item.name, item.ino)
-                else:
-                    item.notify()
+            try:
+                _notify(item)
+            except OSError:
+                pass  # the kernel need not know the entry, and the mount may be gone: both are fine
+            except Exception:
+                # Without this thread stale names would be served, and pollers would sleep for ever.
+                log.exception("kernel not told item=%r", item)
+
+
+def _notify(item: Gone | PollHandle) -> None:
+    if isinstance(item, Gone):
+        pyfuse3.invalidate_entry(item.parent, item.name, item.ino)
+    else:
+        item.notify()
 
 
 def raise_limits(mountpoint: str) -> list[str]:

@@ -146,6 +146,7 @@ class _Live:
                 if refusal is None:
                     self._serve_in(nursery, pool, state)
                     await self._ending.wait()
+                    await state.save_now()
                 clean = True
                 nursery.cancel_scope.cancel()
         finally:
@@ -200,10 +201,12 @@ class _Live:
         self._notifier.start()
         nursery.start_soon(self._serve)
         nursery.start_soon(self._signals, state)
-        nursery.start_soon(self._announce)
+        state.tasks.start(self._announce)
         state.tasks.start_lasting(self._catalog.run)
         state.tasks.start_lasting(self._catalog.keep_alive)
         state.tasks.start_lasting(self._renew)
+        state.tasks.start_lasting(state.save_for_ever)
+        state.resume()
         state.tasks.start_lasting(self._housekeeping, state, stats)
 
     async def _serve(self) -> None:
@@ -217,7 +220,11 @@ class _Live:
         for problem in problems:
             log.info("kernel %s", problem)
         log.info("mounted mountpoint=%s sessions=%d", self._plan.mountpoint, len(self._view.entries))
-        self._ready()
+        try:
+            self._ready()
+        except OSError:
+            log.warning("ending: who asked for the mount has gone before it was there")
+            pyfuse3.terminate()
 
     async def _signals(self, state: MountState) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving:
@@ -233,12 +240,16 @@ class _Live:
                 self._ending.set()
 
     async def _renew(self) -> None:
+        said = ""
         while True:
             await trio.sleep(max(1.0, self._client.link.login.renewal_due_s))
             try:
                 await self._catalog.call(lambda: self._client.link.login.renew(CONNECT_TIMEOUT_S))
+                said = ""
             except errors.AxxonfsError as error:
-                log.warning("login not renewed error=%s", error)
+                if str(error) != said:
+                    log.warning("login not renewed error=%s", error)
+                said = str(error)
 
     async def _housekeeping(self, state: MountState, stats: tree.Node) -> None:
         while True:

@@ -25,6 +25,11 @@ class Mounted:
     source: str
 
 
+def canonical(path: str) -> Path:
+    """Return the absolute path without symbolic links, as mountinfo has it; a dead mount at its end is no obstacle."""
+    return Path(os.path.realpath(path))
+
+
 def find(mountpoint: Path) -> Mounted | None:
     """Return what is mounted at the absolute path, the topmost where mounts are stacked."""
     found = None

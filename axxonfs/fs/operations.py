@@ -200,23 +200,24 @@ class Operations(pyfuse3.Operations):
         writing = flags & os.O_ACCMODE != os.O_RDONLY
         if writing and not isinstance(node.content, folder.Written | view.Control):
             raise errors.NotAllowedError("only files in new/ and control can be written")
+        number = self._number()
         handle = self._mount.handle(node)
         if isinstance(handle, handles.SpecHandle) and writing:
             handle.opened(truncate=bool(flags & os.O_TRUNC))
-        return self._opened(handle)
+        return self._opened(number, handle)
 
     @_answers
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         """Make a file in `new/` and open it."""
+        number = self._number()
         node = self._new_folder(parent_inode).create(name, uid=ctx.uid, gid=ctx.gid, now_ns=time.time_ns())
         self._mount.save_files(name)
         self._tree.remember(node)
-        return self._opened(self._mount.handle(node)), self._attributes(node)
+        return self._opened(number, self._mount.handle(node)), self._attributes(node)
 
-    def _opened(self, handle: handles.Handle) -> pyfuse3.FileInfo:
-        number = self._number()
+    def _opened(self, number: int, handle: handles.Handle) -> pyfuse3.FileInfo:
         self._handles[number] = handle
         # Results are immutable: their pages stay valid from open to open.
         return pyfuse3.FileInfo(fh=number, direct_io=handle.direct_io, keep_cache=not handle.direct_io)

@@ -37,6 +37,7 @@ DOUBT_ENDS_S = 600.0
 # A list of cameras this old is fetched anew before a camera is called unknown.
 CAMERAS_FRESH_S = 10.0
 
+_STILL_AWAY = "the server is away, and whether the export started before is not known yet"
 _NEVER_STARTED = "the export was asked for, and the server never listed it: it was not started; write it again"
 
 
@@ -155,7 +156,9 @@ class Starter:
         resolved = attempt.resolved or await self._resolve(attempt.document)
         intent = attempt.intent or _intent(attempt.label, resolved)
         await self._settle_doubts(intent)
-        again = None if resolved.relative else self._started_already(intent)
+        # With a password it is another export: nobody remembers whether it is the same one.
+        secret = intent.options != resolved.options
+        again = None if resolved.relative or secret else self._started_already(intent)
         if again is not None:
             await self._catalog.write_journal(lambda: self._journal.given_up(intent.marker))
             self._link(attempt.label, again)
@@ -189,7 +192,7 @@ class Starter:
     async def _ask(self, options: export_pb2.Options) -> str:
         client = self._catalog.client
         try:
-            return await self._catalog.call(lambda: client.start_session(options, timeout_s=START_TIMEOUT_S))
+            return await self._catalog.call_start(lambda: client.start_session(options, timeout_s=START_TIMEOUT_S))
         except errors.SessionGoneError as error:
             # Here NOT_FOUND is about something that the spec names, such as the export agent.
             raise errors.RefusedError(str(error)) from error
@@ -261,11 +264,20 @@ class Starter:
         if not mine:
             return
         if not await self._refreshed():
-            raise errors.InDoubtError("the server is away, and whether the export started before is not known yet")
+            raise errors.InDoubtError(_STILL_AWAY)
         for doubt in mine:
+            await self._outlast(doubt)
             # A complete listing, later than any answer could have been: what is not in it was not started.
             await self._give_up(doubt)
             await doubt.settled.wait()
+
+    async def _outlast(self, doubt: _Doubt) -> None:
+        """Look until the doubt is settled, or so old that a start would be listed: listings lag behind starts."""
+        grown_s = doubt.intent.at_s + self._catalog.view.settings.timers.doubt_s
+        while doubt.intent.marker in self._doubts and time.time() < grown_s:
+            await trio.sleep(LOOK_EVERY_S)
+            if not await self._refreshed():
+                raise errors.InDoubtError(_STILL_AWAY)
 
     async def _give_up(self, doubt: _Doubt) -> None:
         if self._doubts.pop(doubt.intent.marker, None):

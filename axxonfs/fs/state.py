@@ -8,6 +8,8 @@ loop; nothing here waits for the server.
 import logging
 import time
 
+import trio
+
 from axxonfs.core import errors, folder, spec, tree, view
 from axxonfs.fs import handles
 from axxonfs.fs.catalog import Catalog
@@ -43,6 +45,8 @@ class MountState:
         self._pollers = pollers
         self._journal = journal
         self.tasks = tasks
+        self._unsaved: dict[bytes, None] = {}  # names in new/ that the journal does not have as they are
+        self._unsaved_event = trio.Event()
         self._readers: dict[view.Result, ResultReader] = {}
         self._starter: Starter | None = None
         if self.folder is not None:
@@ -63,7 +67,7 @@ class MountState:
                 timeout_s = self.options.read_timeout
                 return handles.ResultHandle(content, self._reader(content), self.catalog, timeout_s)
             case tree.Text():
-                return handles.TextHandle(content, self._pollers, self.catalog, node.ino)
+                return handles.TextHandle(node, content, self._pollers, self.catalog)
             case view.Control():
                 return handles.ControlHandle(content, self.catalog)
             case folder.Written():
@@ -133,6 +137,12 @@ class MountState:
         self.view.take_away(entry, time.time())
         self.tasks.start(self._destroy_behind, entry)
 
+    def resume(self) -> None:
+        """Go on with what an earlier run had begun: sessions that were being destroyed."""
+        for entry in [entry for entry in self.view.entries.values() if entry.facts.going]:
+            self.view.take_away(entry, time.time())
+            self.tasks.start(self._destroy_behind, entry)
+
     def _check_may_destroy(self, entry: view.Entry) -> None:
         rule = self.options.destroy
         if rule == "none" or (rule == "own" and not entry.facts.own):
@@ -165,25 +175,38 @@ class MountState:
             self._starter.note_error(label, error)
             raise
         old = node.name
-        self.folder.rename(node, name, time.time_ns())
         if document is not None and resolved is not None:
-            handles.hide_secrets(node)
+            # The journal first: what cannot be journaled is not renamed either.
             await self._starter.submit_behind(label, document, resolved)
+        self.folder.rename(node, name, time.time_ns())
+        if document is not None:
+            handles.hide_secrets(node)
         self.save_files(old, name)
 
     # -- the journal of new/ -----------------------------------------------------------
 
     def save_files(self, *names: bytes) -> None:
-        """Write entries of `new/` into the journal as they are now, behind; hidden ones do not outlive the mount."""
-        if self.folder is None:
+        """Have entries of `new/` written into the journal soon; hidden ones do not outlive the mount."""
+        self._unsaved |= dict.fromkeys(names)
+        if names:
+            self._unsaved_event.set()
+
+    async def save_for_ever(self) -> None:
+        """Write what changed in `new/` into the journal, all of it in one go each time."""
+        while True:
+            await self._unsaved_event.wait()
+            self._unsaved_event = trio.Event()
+            await self.save_now()
+
+    async def save_now(self) -> None:
+        """Write what changed in `new/` into the journal."""
+        names, self._unsaved = self._unsaved, {}
+        if self.folder is None or not names:
             return
         entries = self.folder.directory.entries
         # In the swap files of editors, which are hidden, passwords could not be found.
         saved = [_saved(entries[name]) for name in names if name in entries and not name.startswith(b".")]
         removed = [name for name in names if name not in entries]
-        self.tasks.start(self._save_files, removed, saved)
-
-    async def _save_files(self, removed: list[bytes], saved: list[SavedFile]) -> None:
         try:
             await self.catalog.write_journal(lambda: self._journal.replace_files(removed, saved))
         except errors.AxxonfsError as error:
@@ -200,17 +223,31 @@ class MountState:
     def expire(self) -> None:
         """Let go what has had its time."""
         if self.folder is not None:
-            gone = self.folder.expire(time.time(), time.time_ns())
-            if gone:
-                self.save_files(*gone)
+            now_s, now_ns = time.time(), time.time_ns()
+            self.save_files(*self.folder.expire(now_s, now_ns))
+            gone = self.folder.expire_links(
+                self.view.sessions.entries,
+                now_s=now_s,
+                now_ns=now_ns,
+                gone_after_s=self.view.settings.timers.tombstone_s,
+            )
+            self.save_files(*gone)
+
+
+def _journaled(content: folder.Written) -> bytes:
+    """Return what the journal may hold of a file: scratch files hold passwords, too, and become specs by a rename."""
+    masked = spec.mask_secrets(content.data)
+    if content.submitted is None and b"password" in masked.lower():
+        # Nobody has understood it yet: a password may stand where none is looked for.
+        return b""
+    return masked
 
 
 def _saved(node: tree.Node) -> SavedFile:
     content = node.content
     match content:
         case folder.Written():
-            # Scratch files hold passwords, too: rsync's and those of editors become specs by a rename.
-            data, submitted, until_s = spec.mask_secrets(content.data), content.submitted, None
+            data, submitted, until_s = _journaled(content), content.submitted, None
         case tree.Link():
             data, submitted, until_s = content.target, None, None
         case folder.Note():

@@ -140,6 +140,7 @@ def test_a_read_only_mount_has_neither_new_nor_control(rigs: Rigs) -> None:
 
 # -- keeping alive ------------------------------------------------------------------
 
+LARGE = 3 << 20  # no look at its head makes the kernel fetch it whole
 HOUR_FACTOR = 480  # an hour is 7.5 s
 LIVE_FACTOR = 100  # five minutes are 3 s
 
@@ -148,7 +149,7 @@ LIVE_FACTOR = 100  # five minutes are 3 s
 def hour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, dict[str, str]]]:
     """Sessions of every kind, an hour after they were finished: a rig, and their ids by what they are."""
     options = {"time_factor": str(HOUR_FACTOR)}
-    with module_rig(tmp_path_factory, options=options, time_factor=HOUR_FACTOR, file_size_bytes=1000) as rig:
+    with module_rig(tmp_path_factory, options=options, time_factor=HOUR_FACTOR, file_size_bytes=LARGE) as rig:
         ids = {}
         for what in ("unread", "read", "released"):
             ids[what] = rig.session_id(rig.exported(what).parent)

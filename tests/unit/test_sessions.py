@@ -20,6 +20,7 @@ def session(info: builders.SessionInfo) -> sessions.Session:
 RUNNING = session(builders.running())
 LIVE = session(builders.running(options=builders.live_clip()))
 COMPLETED = session(builders.completed())
+LARGE = session(builders.completed("1", builders.file(size=3 << 20)))  # no look at its head fetches it whole
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,9 @@ def test_a_result_in_the_cloud_cannot_be_downloaded() -> None:
         (COMPLETED, Facts(keep_until_s=math.inf), "told to keep"),
         (COMPLETED, Facts(keep_until_s=NOW_S - 1), ""),
         (COMPLETED, Facts(own=True, finished_s=NOW_S), "started here and not read whole yet"),
-        (COMPLETED, Facts(own=True, finished_s=NOW_S, read_whole={"id-1"}), ""),
+        (COMPLETED, Facts(own=True, finished_s=NOW_S, read_whole={"id-1"}), "started here and not read whole yet"),
+        (LARGE, Facts(own=True, finished_s=NOW_S), "started here and not read whole yet"),
+        (LARGE, Facts(own=True, finished_s=NOW_S, read_whole={"id-1"}), ""),
         (COMPLETED, Facts(own=True, finished_s=NOW_S - 25 * 3600), ""),
     ],
 )
