@@ -14,6 +14,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,12 @@ def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = TIMEO
         assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
         time.sleep(POLL_S)
     return answer
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Skip tests whose programs are not installed, and say which."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed, see scripts/setup: {', '.join(missing)}")
 
 
 @dataclasses.dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.harness import Rig, pattern_file, wait_until
+from tests.fuse.harness import Rig, needs, pattern_file, wait_until
 
 MIB = 1024 * 1024
 # A clip that ends in the middle of a second: the mtime is the whole second before.
@@ -145,6 +145,7 @@ def attributes(path: Path) -> dict[str, str]:
     return {name: value.strip('"') for name, _, value in pairs}
 
 
+@needs("getfattr")
 def test_getfattr_shows_what_a_result_is(shared_rig: Rig, result: Path) -> None:
     [file] = shared_rig.status(result.parent)["files"]
     shown = attributes(result)
@@ -160,6 +161,7 @@ def test_getfattr_shows_what_a_result_is(shared_rig: Rig, result: Path) -> None:
     }
 
 
+@needs("getfattr")
 def test_getfattr_shows_what_a_session_is(shared_rig: Rig, result: Path) -> None:
     shown = attributes(result.parent)
     assert shown["user.axxonfs.state"] == "completed"
@@ -167,6 +169,7 @@ def test_getfattr_shows_what_a_session_is(shared_rig: Rig, result: Path) -> None
     assert "user.axxonfs.path" not in shown
 
 
+@needs("getfattr")
 def test_what_has_no_attributes_says_so_as_others_do(shared_rig: Rig, result: Path) -> None:
     assert attributes(result.parent / "state") == {}
     with pytest.raises(OSError, match="No data available"):

@@ -11,7 +11,7 @@ from typing import Self
 import pytest
 
 from axxonfs.core.names import tag
-from tests.fuse.harness import Rig, module_rig, pattern_file, plain_options, wait_until
+from tests.fuse.harness import Rig, module_rig, needs, pattern_file, plain_options, wait_until
 
 MANY = 1000
 
@@ -32,6 +32,7 @@ def output(*words: str | Path, cwd: Path | None = None) -> list[str]:
 # -- looking costs nothing ---------------------------------------------------------------
 
 
+@needs("getfattr", "jq")
 @pytest.mark.parametrize(
     ("command", "lines"),
     [

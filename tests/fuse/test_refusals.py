@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.harness import Rig, pattern_file
+from tests.fuse.harness import Rig, needs, pattern_file
 
 Act = Callable[[Path], object]
 
@@ -161,6 +161,7 @@ def test_a_name_that_is_too_long_or_no_name_is_refused_as_elsewhere(shared_rig: 
 # -- the same by programs ----------------------------------------------------------------
 
 
+@needs("rsync")
 @pytest.mark.parametrize(
     "command",
     [

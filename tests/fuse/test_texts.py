@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.harness import CLIP, TIMEOUT_S, Rig, module_rig, plain_options
+from tests.fuse.harness import CLIP, TIMEOUT_S, Rig, module_rig, needs, plain_options
 
 MIB = 1024 * 1024
 READY = select.POLLIN | select.POLLOUT
@@ -47,6 +47,7 @@ def check_documents(found: list[bytes]) -> None:
 # -- whole, whoever reads them -----------------------------------------------------------
 
 
+@needs("jq")
 @pytest.mark.parametrize("command", ["cat {}", "dd if={} bs=100 status=none", "jq . {}", "tail -c +1 {}"])
 def test_programs_read_whole_texts_while_they_change(changing: Path, command: str) -> None:
     words = command.format("status.json").split()
@@ -57,6 +58,7 @@ def test_programs_read_whole_texts_while_they_change(changing: Path, command: st
     check_documents(documents_while_running(changing, read))
 
 
+@needs("rsync")
 def test_cp_and_rsync_copy_whole_texts_while_they_change(changing: Path, tmp_path: Path) -> None:
     copy, mirror = tmp_path / "copy.json", tmp_path / "mirror"
 
@@ -195,6 +197,7 @@ def received() -> Iterator[tuple[int, Callable[[], bytes]]]:
         yield server.getsockname()[1], receive
 
 
+@needs("nc")
 def test_nc_sends_a_result_and_a_text(shared_rig: Rig, received: tuple[int, Callable[[], bytes]]) -> None:
     port, receive = received
     result = shared_rig.hold_bytes(3 * MIB + 5)
@@ -204,6 +207,7 @@ def test_nc_sends_a_result_and_a_text(shared_rig: Rig, received: tuple[int, Call
             assert sender.wait(TIMEOUT_S) == 0
 
 
+@needs("pv")
 def test_pv_copies_a_result_and_a_text(shared_rig: Rig) -> None:
     result = shared_rig.hold_bytes(3 * MIB + 5)
     for path, expected in ((result, shared_rig.truth(result)), (result.parent / "state", b"completed\n")):
