@@ -389,7 +389,7 @@ def test_an_end_gives_up_what_still_waits_for_the_server_after_the_grace_time(ri
     assert rig.process is not None
     rig.process.terminate()
     # Both would wait for 30 s.
-    assert rig.process.wait(20) == 0
+    assert rig.process.wait(25) == 0
     rig.ended = True
     for process in waiting:
         _, said = process.communicate(timeout=ENDS_S)
