@@ -8,6 +8,7 @@ texts. Facts: section 4 of the wire contract.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from axxonfs.core import words
 from axxonfs.core.errors import SpecError
@@ -147,3 +148,25 @@ def find_archive(camera: Camera, query: str | None, path: str = "archive") -> Ar
         raise SpecError(f'"{path}": {words.quote(query)} may be several archives {of_camera}: write {which}', path)
     hint = words.suggestion(query, [archive.name for archive in camera.archives])
     raise SpecError(f'"{path}": there is no archive {words.quote(query)} {of_camera}: {hint}', path)
+
+
+def camera_document(camera: Camera) -> dict[str, Any]:
+    """Return what `camera.json` says."""
+    return {
+        "access_point": camera.access_point,
+        "display_id": camera.display_id,
+        "display_name": camera.display_name,
+        "node": camera.node,
+        "archives": [
+            {"name": archive.name, "access_point": archive.access_point, "default": archive.default}
+            for archive in camera.archives
+        ],
+    }
+
+
+def label_of_unknown(access_point: str) -> str:
+    """Return what to call a camera that is not listed: its device, which people may know."""
+    # hosts/NODE/DeviceIpint.7/SourceEndpoint.video:0:0
+    _, _, below_node = access_point.partition("/")
+    device = below_node.partition("/")[2].partition("/")[0]
+    return device or access_point or "unknown"

@@ -14,12 +14,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from axxonfs.core import names, sessions, spec, status, tree
-from axxonfs.core.cameras import Camera
+from axxonfs.core.cameras import Camera, camera_document, label_of_unknown
+from axxonfs.core.entries import Changed, Control, Entry, Gone, Notice, Result, SessionInfo, file_of, state_word, verbs
 from axxonfs.core.sessions import Facts, Kind, Session, State
 from axxonfs.core.timers import Timers
 from axxonfs.wire import export_service_pb2
 
-SessionInfo = export_service_pb2.ListSessionsResponse.SessionInfo
+__all__ = [
+    "LISTINGS_BEFORE_DROPPED",
+    "Changed",
+    "Control",
+    "Entry",
+    "Gone",
+    "Notice",
+    "Result",
+    "SessionInfo",
+    "Settings",
+    "View",
+]
 
 _NS = 1_000_000_000
 _DIRECTORY = stat.S_IFDIR | 0o755
@@ -30,66 +42,6 @@ _GOING = frozenset({State.RUNNING, State.UNKNOWN})
 _UNDATED = collections.defaultdict(lambda: "undated", {Kind.LIVE_CLIP: "live", Kind.LIVE_FRAME: "live"})
 # One listing may be made just before a session started, or lose a page to a change.
 LISTINGS_BEFORE_DROPPED = 2
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Gone:
-    """An entry lost its name; the kernel must forget it.
-
-    `ino` lets watchers of a file know; it is 0 for a directory, which the kernel
-    refuses to call deleted while somebody has a file in it open.
-    """
-
-    parent: int
-    name: bytes
-    ino: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Changed:
-    """A text says something else now; whoever polls it wakes."""
-
-    ino: int
-
-
-Notice = Gone | Changed
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class Entry:
-    """A session in the tree."""
-
-    info: SessionInfo
-    session: Session
-    facts: Facts
-    names: dict[str, str] = dataclasses.field(default_factory=dict)  # path -> name of the result
-    node: tree.Node = dataclasses.field(init=False)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Result:
-    """The content of a result: bytes that are at the server."""
-
-    entry: Entry
-    file: sessions.ResultFile
-
-    @property
-    def size(self) -> int:
-        """The exact number of bytes."""
-        return self.file.size
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Control:
-    """The content of `control`: reading lists the verbs, writing one carries it out."""
-
-    entry: Entry
-    text: tree.Text
-
-    @property
-    def size(self) -> int:
-        """The length of the list of verbs."""
-        return self.text.size
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -172,7 +124,7 @@ class View:
             name = names.unique(names.clean(camera.label), taken)
             folder = self._folder(self._cameras, name.encode())
             self._camera_nodes[camera.access_point] = folder
-            text = tree.Text(lambda camera=camera: status.render(_camera_document(camera)))  # type: ignore[misc]
+            text = tree.Text(lambda camera=camera: status.render(camera_document(camera)))  # type: ignore[misc]
             self.tree.add(folder, b"camera.json", text, mode=_TEXT, now_ns=_ns(now_s))
         return notices
 
@@ -265,24 +217,7 @@ class View:
 
     def labels(self, session: Session) -> tuple[str, ...]:
         """Return the labels (`id.name`) of a session's cameras; a part of the access point for unknown ones."""
-        return tuple(self._labels.get(origin) or _fallback_label(origin) for origin in session.origins)
-
-    def xattrs(self, entry: Entry, file: sessions.ResultFile | None) -> dict[bytes, bytes]:
-        """Return the extended attributes of a session's directory, or of one of its results."""
-        session = entry.session
-        estimate = sessions.expiry(session, entry.facts, self.settings.timers)
-        values: dict[str, str | None] = {
-            "axxonfs.session_id": session.id,
-            "axxonfs.state": session.state.value,
-            "axxonfs.expires_at": status.epoch(round(estimate.at_s)) if estimate else None,
-        }
-        start, end = (file.start, file.end) if file else session.delivered
-        values["axxonfs.min_timestamp"] = status.instant(start)
-        values["axxonfs.max_timestamp"] = status.instant(end)
-        if file is not None:
-            values["axxonfs.path"] = file.path
-            values["mime_type"] = file.mime_type
-        return {f"user.{name}".encode(): text.encode("utf-8", "replace") for name, text in values.items() if text}
+        return tuple(self._labels.get(origin) or label_of_unknown(origin) for origin in session.origins)
 
     # -- inside ----------------------------------------------------------------
 
@@ -331,14 +266,14 @@ class View:
         """Fill a session's directory: called once, by the first look into it."""
         now_ns = _ns(self._now_s)
         texts: dict[bytes, Callable[[], bytes]] = {
-            b"state": lambda: _state_word(entry),
+            b"state": lambda: state_word(entry),
             b"status.json": lambda: status.render(self._status(entry)),
             b"spec.json": lambda: status.render(self._spec(entry)),
         }
         for name, render in texts.items():
             self.tree.add(entry.node, name, tree.Text(render), mode=_TEXT, now_ns=now_ns)
         if not self.settings.read_only:
-            control = Control(entry, tree.Text(lambda: _verbs(entry)))
+            control = Control(entry, tree.Text(lambda: verbs(entry)))
             self.tree.add(entry.node, b"control", control, mode=_CONTROL, now_ns=now_ns)
         self._show_results(entry)
 
@@ -355,7 +290,7 @@ class View:
             if not file.obstacle and file.path not in entry.facts.hidden
         }
         shown = {node.name: node for node in entry.node.entries.values() if isinstance(node.content, Result)}
-        stale = [node for name, node in shown.items() if _file_of(node) != wanted.get(name)]
+        stale = [node for name, node in shown.items() if file_of(node) != wanted.get(name)]
         notices: list[Notice] = [self._drop(node) for node in stale]
         for name, file in wanted.items():
             if name not in entry.node.entries:
@@ -475,39 +410,6 @@ class _Populate:
 
     def __call__(self, _node: tree.Node) -> None:
         self.view.populate(self.entry)
-
-
-def _file_of(node: tree.Node) -> sessions.ResultFile | None:
-    return node.content.file if isinstance(node.content, Result) else None
-
-
-def _state_word(entry: Entry) -> bytes:
-    return f"{entry.session.state.value}\n".encode()
-
-
-def _verbs(entry: Entry) -> bytes:
-    running = entry.session.state not in sessions.FINISHED and entry.session.state is not State.REMOVED
-    verbs = [*(["stop"] if running else []), "destroy", "keep", "keep 24h", "release"]
-    return "".join(f"{verb}\n" for verb in verbs).encode()
-
-
-def _camera_document(camera: Camera) -> dict[str, Any]:
-    return {
-        "access_point": camera.access_point,
-        "display_id": camera.display_id,
-        "display_name": camera.display_name,
-        "node": camera.node,
-        "archives": [
-            {"name": archive.name, "access_point": archive.access_point, "default": archive.default}
-            for archive in camera.archives
-        ],
-    }
-
-
-def _fallback_label(access_point: str) -> str:
-    # hosts/NODE/DeviceIpint.7/SourceEndpoint.video:0:0: the device is what people may know.
-    parts = access_point.split("/")
-    return parts[2] if len(parts) > 2 else access_point or "unknown"  # noqa: PLR2004 - explained above
 
 
 def _ns(time_s: float) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 import pyfuse3
 
-from axxonfs.core import errors, folder, tree, view
+from axxonfs.core import entries, errors, folder, tree, view
 from axxonfs.fs import handles
 from axxonfs.fs.state import MountState
 
@@ -368,7 +368,7 @@ class Operations(pyfuse3.Operations):
     def _xattrs(self, node: tree.Node) -> dict[bytes, bytes]:
         file = node.content.file if isinstance(node.content, view.Result) else None
         entry = node.content.entry if isinstance(node.content, view.Result) else self._mount.view.entry_of(node)
-        return self._mount.view.xattrs(entry, file) if entry else {}
+        return entries.xattrs(entry, file, self._mount.view.settings.timers) if entry else {}
 
 
 def _timeouts(node: tree.Node) -> tuple[float, float]:

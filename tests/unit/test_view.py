@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axxonfs.core import names, sessions, tree, view
+from axxonfs.core import entries, names, sessions, tree, view
 from axxonfs.core.cameras import Camera
 from axxonfs.core.sessions import Facts
 from axxonfs.core.timers import Timers
@@ -369,7 +369,7 @@ def test_extended_attributes_tell_where_a_result_comes_from(shown: view.View) ->
     shown.apply_listing([builders.completed()], NOW_S)
     entry = shown.entries["hosts/Server/1"]
     assert shown.entry_of(entry.node) is entry
-    assert shown.xattrs(entry, entry.session.files[0]) == {
+    assert entries.xattrs(entry, entry.session.files[0], Timers()) == {
         b"user.mime_type": b"video/mp4",
         b"user.axxonfs.session_id": b"hosts/Server/1",
         b"user.axxonfs.path": b"id-1",
