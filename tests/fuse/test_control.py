@@ -14,7 +14,7 @@ import pytest
 from axxonfs.simulator.switches import Switches
 from axxonfs.wire import export_pb2
 from axxonfs.wire.export_service_pb2 import EState
-from tests.fuse.harness import CLIP, Rig, module_rig, pattern_file, wait_until
+from tests.fuse.harness import CLIP, Rig, module_rig, needs, pattern_file, wait_until
 
 Rigs = Callable[..., Rig]
 LIVE: dict[str, Any] = {"camera": "1.Front door", "live": True, "format": "mp4"}
@@ -313,6 +313,7 @@ def test_a_destroyed_session_that_lingers_in_listings_does_not_reappear(rigs: Ri
         assert not is_listed(rig, session)
 
 
+@needs("jq")
 def test_a_result_can_be_kept_and_released_by_a_script_that_reads_the_status(quick: Rig) -> None:
     session = quick.exported("script").parent
     script = "echo keep > control && jq -r .kept_because status.json && echo release > control && jq .kept status.json"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.harness import CLIP, USER, Rig, module_rig, pattern_file, wait_until
+from tests.fuse.harness import CLIP, USER, Rig, module_rig, needs, pattern_file, wait_until
 
 Rigs = Callable[..., Rig]
 AWAY = "server away"
@@ -103,6 +103,7 @@ def test_a_session_that_went_while_nobody_looked_stays_as_a_directory_that_says_
     assert rig.results(session) == []
 
 
+@needs("rsync")
 def test_a_dead_mount_never_looks_empty_and_rsync_deletes_nothing_from_its_mirror(rigs: Rigs, tmp_path: Path) -> None:
     rig = rigs(file_size_bytes=1000)
     rig.exported("mirrored")

@@ -15,7 +15,7 @@ import PIL.Image
 import pytest
 
 from axxonfs.core import spec
-from tests.fuse.harness import CLIP, Rig, module_rig, wait_until
+from tests.fuse.harness import CLIP, Rig, module_rig, needs, wait_until
 
 SECRET = "zebra-crossing-7"
 Keys = dict[str, Any]
@@ -275,6 +275,7 @@ def test_the_spec_of_a_session_repeats_its_export(quick: Rig, kind: str) -> None
     assert spec.same_export(*sent)
 
 
+@needs("rsync")
 def test_rsync_of_a_directory_of_specs_twice_starts_nothing_twice(quick: Rig, tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"batch{number}.json").write_text(json.dumps({**CLIP(), "comment": f"{number}"}))
@@ -406,6 +407,7 @@ def test_other_attributes_are_refused_in_the_way_that_tools_take(quick: Rig) -> 
 # -- secrets ------------------------------------------------------------------------
 
 
+@needs("rsync")
 def test_a_secret_is_carried_to_the_server_and_kept_nowhere(rigs: Callable[..., Rig]) -> None:
     rig = rigs(options={"log_level": "debug", "time_factor": "20"}, file_size_bytes=1000)
     keys = {**CLIP(), "password": SECRET}
@@ -421,6 +423,7 @@ def test_a_secret_is_carried_to_the_server_and_kept_nowhere(rigs: Callable[..., 
     assert SECRET not in rig.log.read_text()
 
 
+@needs("vim")
 def test_a_secret_in_a_scratch_file_does_not_reach_the_state_directory(rigs: Callable[..., Rig]) -> None:
     rig = rigs(options={"time_factor": "20"}, file_size_bytes=1000)
     text = json.dumps({**CLIP(), "password": SECRET}, indent=2)
