@@ -1,0 +1,62 @@
+"""What the mount says to the kernel besides answers: its limits, and entries that went."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from axxonfs.fs import kernel
+from tests.fuse.harness import Rig, wait_until
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise the kernel's limits")
+
+
+@contextmanager
+def connections() -> Iterator[Path]:
+    """Give the directory of FUSE's connections, mounted here where the machine has it not."""
+    standard = Path("/sys/fs/fuse/connections")
+    if os.path.ismount(standard):
+        yield standard
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        subprocess.run(["mount", "-t", "fusectl", "fusectl", directory], check=True)
+        try:
+            yield Path(directory)
+        finally:
+            subprocess.run(["umount", directory], check=True)
+
+
+@needs_root
+def test_root_raises_the_read_ahead_of_its_mount(shared_rig: Rig) -> None:
+    device = shared_rig.path.stat().st_dev
+    limit = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+    wait_until(lambda: limit.read_text() == f"{kernel.READ_AHEAD_KB}\n", "the read-ahead")
+
+
+@needs_root
+def test_root_raises_the_background_limit_of_its_mount(shared_rig: Rig) -> None:
+    with connections() as directory:
+        limits = directory / str(os.minor(shared_rig.path.stat().st_dev))
+        wait_until(lambda: int((limits / "max_background").read_text()) == kernel.MAX_BACKGROUND, "the limit")
+        assert int((limits / "congestion_threshold").read_text()) == kernel.MAX_BACKGROUND * 3 // 4
+
+
+def test_a_limit_that_cannot_be_raised_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # A directory that is no FUSE mount has no connection to write to.
+    monkeypatch.setattr(kernel, "_write", lambda _path, _value: False)
+    problems = kernel.raise_limits(str(tmp_path))
+    assert any("read-ahead" in problem for problem in problems)
+    assert any("background" in problem for problem in problems)
+
+
+def test_a_name_that_went_is_not_served_from_the_kernel_s_memory(shared_rig: Rig) -> None:
+    session_id = shared_rig.session_id(shared_rig.hold_bytes(1000).parent)
+    directory = shared_rig.session_dir(session_id)
+    assert (directory / "state").stat().st_size > 0
+    shared_rig.sim.sessions.destroy(session_id)
+    (directory / "control").write_text("destroy\n")
+    wait_until(lambda: not directory.exists(), "the kernel to forget the name")
