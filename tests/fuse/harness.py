@@ -35,6 +35,9 @@ from axxonfs.wire import export_pb2
 
 USER, PASSWORD = "root", "correct horse"
 TIMEOUT_S = 60.0
+# The mount lists at most ten times a second then, and every second and a half of itself; usually it is every two
+# seconds and every thirty.
+QUICK = {"time_factor": "20"}
 POLL_S = 0.02
 
 
@@ -312,5 +315,5 @@ def rig(rigs: Callable[..., Rig]) -> Rig:
 @pytest.fixture(scope="module")
 def shared_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One mount for all tests of a module that only add to it."""
-    with module_rig(tmp_path_factory) as rig:
+    with module_rig(tmp_path_factory, options=QUICK) as rig:
         yield rig

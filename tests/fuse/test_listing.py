@@ -11,7 +11,7 @@ from typing import Self
 import pytest
 
 from axxonfs.core.names import tag
-from tests.fuse.harness import Rig, module_rig, needs, pattern_file, plain_options, wait_until
+from tests.fuse.harness import QUICK, Rig, module_rig, needs, pattern_file, plain_options, wait_until
 
 MANY = 1000
 
@@ -107,7 +107,7 @@ class Traffic:
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A mount that looks ten times a second while somebody follows a text."""
-    with module_rig(tmp_path_factory, options={"time_factor": "20"}, sessions=300) as rig:
+    with module_rig(tmp_path_factory, options=QUICK, sessions=300) as rig:
         yield rig
 
 

@@ -4,7 +4,9 @@ import dataclasses
 import errno
 import mmap
 import os
+import random
 import re
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 from axxonfs.simulator.calls import CallEntry
 from axxonfs.simulator.switches import Switches
-from tests.fuse.harness import Rig, pattern_file, wait_until
+from tests.fuse.harness import QUICK, Rig, pattern_file, wait_until
 
 KIB, MIB = 1024, 1024 * 1024
 CHUNK = 256 * KIB
@@ -25,7 +27,7 @@ Rigs = Callable[..., Rig]
 
 
 def switched(rigs: Rigs, **switches: Any) -> Rig:
-    return rigs(switches=Switches(**switches))
+    return rigs(switches=Switches(**switches), options=QUICK)
 
 
 def read_at(path: Path, offset: int, size: int) -> bytes:
@@ -167,6 +169,39 @@ def test_a_token_that_ends_in_the_middle_of_a_stream_costs_a_login(rigs: Rigs) -
         rig.sim.logins.revoke_all()
         assert file.read() == truth[MIB:]
     assert rig.sim.calls.count("AuthenticateEx2") == logins + 1
+
+
+BREAKS: list[dict[str, Any]] = [
+    {"action": "cut", "status": "UNAVAILABLE"},
+    {"action": "cut", "status": "UNAUTHENTICATED"},
+    {"action": "end"},
+    {"action": "cut", "status": "INTERNAL"},
+]
+
+
+def test_reads_in_any_order_are_right_while_streams_break(rigs: Rigs) -> None:
+    rig = rigs(options=QUICK | {"cache_size": "4M", "max_streams": "4", "read_timeout": "10s"})
+    paths = rig.results(rig.hold(*(pattern_file(6 * MIB + number) for number in range(4))))
+    broken = threading.Event()
+
+    def break_streams() -> None:
+        for number in range(40):
+            kind = BREAKS[number % len(BREAKS)]
+            fault = rig.sim.faults.add(method="DownloadFile", **kind, after_chunks=1 + number % 5)
+            assert rig.sim.faults.wait_for_hits(fault, 1, 30)
+        broken.set()
+
+    def read(path: Path) -> None:
+        truth = rig.truth(path)
+        chosen = random.Random(path.name)
+        while not broken.is_set():
+            offset, size = chosen.randrange(len(truth)), int(2 ** chosen.uniform(12, 20))
+            assert read_at(path, offset, size) == truth[offset : offset + size]
+
+    with ThreadPoolExecutor(5) as pool:
+        for work in [pool.submit(break_streams), *(pool.submit(read, path) for path in paths)]:
+            work.result()
+    assert rig.stats()["reads"]["failures"] == 0
 
 
 # -- wrong answers --------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.harness import CLIP, Rig, pattern_file
+from tests.fuse.harness import CLIP, QUICK, Rig, pattern_file
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -18,7 +18,7 @@ Rigs = Callable[..., Rig]
 
 
 def with_options(rigs: Rigs, **options: str) -> Rig:
-    return rigs(options=options)
+    return rigs(options=QUICK | options)
 
 
 def direct_reads(path: Path, size: int) -> Iterator[bytes]:
@@ -43,7 +43,8 @@ def test_the_bytes_are_right_with_any_chunk_size(rigs: Rigs, chunk_size: str) ->
 
 
 def test_the_bytes_are_right_with_a_tiny_cache(rigs: Rigs) -> None:
-    rig = with_options(rigs, cache_size="4M")
+    # A read that waits for a stream that waits for it would be an error after three seconds.
+    rig = with_options(rigs, cache_size="4M", read_timeout="3s")
     paths = rig.results(rig.hold(*(pattern_file(9 * MIB + number) for number in range(4))))
 
     def check(path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.harness import Rig, needs, pattern_file
+from tests.fuse.harness import QUICK, Rig, needs, pattern_file
 
 Act = Callable[[Path], object]
 
@@ -207,7 +207,7 @@ def test_programs_are_told_that_it_is_not_permitted(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 def test_another_user_is_denied_by_the_modes(rigs: Callable[..., Rig]) -> None:
-    rig = rigs(options={"allow_other": ""})
+    rig = rigs(options=QUICK | {"allow_other": ""})
     session = rig.hold(pattern_file(5000))
     [result] = rig.results(session)
     for parent in (*rig.path.parents,):

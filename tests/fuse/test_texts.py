@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.harness import CLIP, TIMEOUT_S, Rig, module_rig, needs, plain_options
+from tests.fuse.harness import CLIP, QUICK, TIMEOUT_S, Rig, module_rig, needs, plain_options
 
 MIB = 1024 * 1024
 READY = select.POLLIN | select.POLLOUT
@@ -21,7 +21,7 @@ CHANGED = select.POLLPRI | select.POLLERR
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A mount that looks ten times a second at exports whose progress changes as often."""
-    with module_rig(tmp_path_factory, options={"time_factor": "20"}, file_size_bytes=1000, export_speed=1200.0) as rig:
+    with module_rig(tmp_path_factory, options=QUICK, file_size_bytes=1000, export_speed=1200.0) as rig:
         yield rig
 
 
@@ -141,11 +141,12 @@ def test_many_who_wait_for_one_text_all_wake(changing: Path) -> None:
     assert all(woken.values())
 
 
-def test_the_mount_looks_more_often_while_somebody_follows_a_session_of_others(shared_rig: Rig) -> None:
+def test_the_mount_looks_more_often_while_somebody_follows_a_session_of_others(rigs: Callable[..., Rig]) -> None:
     """Without a follower it would look every 30 seconds, which is more than this waits."""
-    session_id = shared_rig.sim.sessions.start(plain_options(seconds=100), "somebody").session_id
-    shared_rig.look()
-    session = shared_rig.session_dir(session_id)
+    rig = rigs(file_size_bytes=1000)
+    session_id = rig.sim.sessions.start(plain_options(seconds=240), "somebody").session_id
+    rig.look()
+    session = rig.session_dir(session_id)
     with (session / "state").open("rb", buffering=0) as state:
         assert state.read() == b"running\n"
         poll = select.poll()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.harness import Rig, module_rig, needs, pattern_file
+from tests.fuse.harness import QUICK, Rig, module_rig, needs, pattern_file
 
 pytestmark = needs("cp", "rsync", "tar", "dd", "sha256sum", "cmp")
 
@@ -22,7 +22,7 @@ SIZES = (0, 1, 4096, 300_000, 3 * MIB, 8 * MIB + 123)
 @pytest.fixture(scope="module")
 def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A mount that nothing changes but the tests."""
-    with module_rig(tmp_path_factory, sessions=3) as rig:
+    with module_rig(tmp_path_factory, options=QUICK, sessions=3) as rig:
         rig.hold(*map(pattern_file, SIZES))
         yield rig
 

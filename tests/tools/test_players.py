@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from axxonfs.simulator.stamp import decode_stamp, read_stamp
-from tests.fuse.harness import CLIP, Rig, module_rig, needs
+from tests.fuse.harness import CLIP, QUICK, Rig, module_rig, needs
 
 CLIPS = ("mkv", "mp4", "avi")
 FRAME_S = 0.2
@@ -24,7 +24,7 @@ FRAME_S = 0.2
 @pytest.fixture(scope="module")
 def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A mount that looks often, of a server that exports fast."""
-    with module_rig(tmp_path_factory, options={"time_factor": "20"}, export_speed=600.0) as rig:
+    with module_rig(tmp_path_factory, options=QUICK, export_speed=600.0) as rig:
         yield rig
 
 
