@@ -134,7 +134,8 @@ def let_doubts_age(rig: Rig) -> None:
 def check_started_once(rig: Rig, name: str) -> None:
     """Check that NAME has one session, here and there, and that it is this mount's own."""
     session = rig.session_of(name)
-    assert rig.status(session) | {"own": True, "label": name} == rig.status(session)
+    said = rig.status(session)
+    assert (said["own"], said["label"]) == (True, name)
     assert not (rig.new / f"{name}.error").exists()
     known = [rig.session_id(path) for path in rig.sessions]
     assert known.count(rig.session_id(session)) == 1

@@ -31,7 +31,7 @@ def connected(line: Line) -> Iterator[tuple[socket.socket, socket.socket, Callab
         listener.accept()[0] as server,
     ):
         server.settimeout(TIMEOUT_S)
-        yield client, server, proxy.counted
+        yield client, server, proxy.settled
 
 
 def send_all(end: socket.socket, data: bytes) -> None:
