@@ -27,6 +27,7 @@ def at_random(stage: Stage, sheet: Sheet) -> None:
     for line in (LOOPBACK, _LINE):
         with _all(stage, line) as mounts:
             medians = _random_over(sheet, line, mounts)
+        _calls_over(stage, sheet, line)
         if line == LOOPBACK:
             sheet.bar("random/0", medians["axxonfs"] / medians["sshfs"])
         else:
@@ -48,18 +49,18 @@ def opening(stage: Stage, sheet: Sheet) -> None:
 
 
 def skipping(stage: Stage, sheet: Sheet) -> None:
-    """Read 1 MB, skip 17 MB, and so on; and read all."""
+    """Read 1 MB, skip 17 MB, and so on; and read all, on a mount of its own, which jumps have taught nothing."""
     for line in (LOOPBACK, _LINE):
-        with stage.axxonfs(line) as mount:
-            reading.sequential_rate(mount.fresh())
-            size = stage.contents.file_bytes
+        with stage.axxonfs(line) as jumped, stage.axxonfs(line) as whole:
             times = sheet.rounds(
                 {
-                    "skipping": lambda: reading.skipping_s(mount.fresh(), _READ_BYTES, _SKIP_BYTES),
-                    "reading all": lambda: size / reading.sequential_rate(mount.fresh()),  # noqa: B023 - as above
+                    "skipping": lambda: reading.skipping_s(jumped.fresh(), _READ_BYTES, _SKIP_BYTES),
+                    "reading all": lambda: _whole_s(whole),
                 }
             )
+            after = [_whole_s(jumped)]
         medians = {what: sheet.figure("skipping", str(line), what, "s", samples) for what, samples in times.items()}
+        sheet.figure("skipping", str(line), "reading all, where was skipped before", "s", after)
         sheet.bar(f"skipping/{line.round_trip_s * _MS:g}", medians["skipping"] / medians["reading all"])
 
 
@@ -75,6 +76,20 @@ def player_steps(size: int) -> list[Step]:
     ]
 
 
+def _calls_over(stage: Stage, sheet: Sheet, line: Line) -> None:
+    """Make the calls that such reads need, without a file system: the least that each of them costs."""
+    chance = random.Random(1)  # noqa: S311 - the same places in every run
+    session, count = stage.server.file_sessions[0], stage.contents.file_bytes // _RANDOM_BYTES
+    with stage.drain(line) as drain:
+
+        def call_ms() -> float:
+            start_bytes = chance.randrange(count) * _RANDOM_BYTES
+            return drain.first_chunk(session, _RANDOM_BYTES // KIB, start_bytes).time_s * _MS
+
+        samples = [call_ms() for _ in range(sheet.scale.random_reads // 2)]
+    sheet.figure("random", str(line), "bare call: first chunk, cancel", "ms", samples)
+
+
 def _opened(sheet: Sheet, name: str, steps: list[str], visits: list[tuple[str, list[float]]]) -> None:
     """Write down how long each step took in the visits to one mount."""
     for number, step in enumerate(steps):
@@ -82,6 +97,11 @@ def _opened(sheet: Sheet, name: str, steps: list[str], visits: list[tuple[str, l
         median = sheet.figure("opening", str(_LINE), f"{name}: {step}", "ms", times)
         if name == "axxonfs":
             sheet.bar(f"opening/{step}", median / (_LINE.round_trip_s * _MS))
+
+
+def _whole_s(mount: Mount) -> float:
+    path = mount.fresh()
+    return path.stat().st_size / reading.sequential_rate(path)
 
 
 @contextlib.contextmanager
