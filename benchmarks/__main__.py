@@ -80,9 +80,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plot(console: rich.console.Console) -> int:
     for path in report.newest_first():
-        figures = report.load(path)
-        if plot.is_enough(figures):
-            plot.draw(figures, PICTURE)
+        with contextlib.suppress(LookupError):
+            plot.draw(report.load(path), PICTURE)
             console.print(f"Drew docs/{PICTURE.name} from {path.name}.")
             return 0
     console.print("There is no run that measured enough to draw: python -m benchmarks makes one.")

@@ -53,7 +53,7 @@ BARS: tuple[Bar, ...] = (
     Bar("random/20", "64 KiB at random, O_DIRECT, 20 ms: p50", 1.3, unit="round trips"),
     *(Bar(f"opening/{step}", f"a player's opening, 20 ms: {step}", 2.0, unit="round trips") for step in _STEPS),
     # Less than half of one is none: what remains is the time of the machine.
-    Bar("opening/again", "a player's second visit, 20 ms: all steps together", 0.5, unit="round trips"),
+    Bar("opening/second visit", "a player's second visit, 20 ms: all steps together", 0.5, unit="round trips"),
     Bar("first-frame", "first frame of a 200 MB MP4, index at its end, 60 ms, 10 Mbit/s", 2.0, unit="s"),
     Bar("seek-waste", "wasted by a seek, 60 ms, 10 Mbit/s", 512, unit="KiB"),
     Bar("control", "p99 of control calls during a copy, 60 ms, 10 Mbit/s", 1.0, unit="s"),
