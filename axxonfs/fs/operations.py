@@ -176,11 +176,16 @@ class Operations(pyfuse3.Operations):
         node, entries = self._directories[fh]
         if start_id == 0:
             entries[:] = self._tree.entries(node).values()
-        for place in range(start_id, len(entries)):
+        dots = ((b".", node), (b"..", node.parent or node))
+        for place, (name, target) in enumerate(dots[start_id:], start_id):
+            # These two are not counted as lookups.
+            if not pyfuse3.readdir_reply(token, name, self._attributes(target), place + 1):
+                return
+        for place in range(max(0, start_id - len(dots)), len(entries)):
             child = entries[place]
             if child.parent is not node:
                 continue  # it went since
-            if not pyfuse3.readdir_reply(token, child.name, self._attributes(child), place + 1):
+            if not pyfuse3.readdir_reply(token, child.name, self._attributes(child), len(dots) + place + 1):
                 return
             self._tree.remember(child)
 

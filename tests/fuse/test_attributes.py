@@ -219,3 +219,8 @@ def test_programs_that_ask_for_more_than_we_have_fail_as_on_other_file_systems(r
         done = subprocess.run([*program.split(), result], capture_output=True, text=True, check=False)
         assert done.returncode != 0
         assert "not implemented" not in done.stderr
+
+
+def test_a_listing_of_all_shows_the_two_dots(shared_rig: Rig) -> None:
+    shown = subprocess.run(["ls", "-a", shared_rig.path], capture_output=True, text=True, check=True).stdout
+    assert shown.split() == [".", "..", ".axxonfs", "cameras", "new", "sessions"]
