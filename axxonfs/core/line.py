@@ -19,6 +19,9 @@ NARROW_BYTES = 192 * KIB
 # times slower at 64 KiB than at 1 MiB (measured).
 FAST_BYTES_PER_S = 16 * MIB
 
+# A narrow stream that brings this much of its window in the time of a first chunk is held back by
+# it. A line of 10 Mbit/s at 60 ms has 0.72 of the window in that time, for the chunk takes time, too.
+_FULL = 0.8
 _ROUND_TRIPS = 16  # the least of so many first bytes is the round trip; more would miss that it grew
 _SMOOTHING = 0.3  # weight of a new rate; guessed
 _UNKNOWN_GAP_BYTES = 512 * KIB
@@ -29,18 +32,17 @@ class Line:
     """The estimate for one server."""
 
     def __init__(self) -> None:
-        self._first_chunks: collections.deque[tuple[float, int]] = collections.deque(maxlen=_ROUND_TRIPS)
+        self._first_chunks: collections.deque[float] = collections.deque(maxlen=_ROUND_TRIPS)
         self.rate: float | None = None  # bytes per second of one stream that nobody held back
 
     @property
     def round_trip_s(self) -> float | None:
-        """The time from opening a stream to the first byte of its first chunk, at its best."""
-        per_byte_s = 0.0 if self.rate is None else 1 / self.rate
-        return min((max(0.0, waited_s - size * per_byte_s) for waited_s, size in self._first_chunks), default=None)
+        """The time from opening a stream to its first chunk, at its best."""
+        return min(self._first_chunks, default=None)
 
-    def note_first_chunk(self, size_bytes: int, waited_s: float) -> None:
+    def note_first_chunk(self, waited_s: float) -> None:
         """Take note of how long a stream took to bring its first chunk."""
-        self._first_chunks.append((waited_s, size_bytes))
+        self._first_chunks.append(waited_s)
 
     def note_rate(self, size_bytes: int, took_s: float) -> None:
         """Take note of `size_bytes` that came in `took_s` while somebody waited for them."""
@@ -60,5 +62,5 @@ class Line:
         """Whether a run deserves a wide window: the line could bring more than a narrow one lets through."""
         if self.rate is None or self.round_trip_s is None:
             return False
-        held_back = self.rate * self.round_trip_s > NARROW_BYTES / 2
+        held_back = self.rate * self.round_trip_s > _FULL * NARROW_BYTES
         return held_back or self.rate > FAST_BYTES_PER_S

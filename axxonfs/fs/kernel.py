@@ -1,4 +1,4 @@
-"""What is said to the kernel besides answers: notifications, and the limits of the mount.
+"""What is said to the kernel and to libc besides answers: notifications, and the limits of the mount.
 
 Notifications go out from a thread of their own: from the event loop they can
 block for ever against a request that waits for it (measured). Limits are raised
@@ -6,6 +6,7 @@ where this process may; where it may not, that is said in words.
 """
 
 import contextlib
+import ctypes
 import logging
 import os
 import queue
@@ -29,6 +30,7 @@ READ_AHEAD_KB = 1024
 # The default of 12 lets a few stalled readers delay the readers of other files by seconds (measured).
 MAX_BACKGROUND = 1024
 STOP_TIMEOUT_S = 1.0
+_M_ARENA_MAX = -8  # in malloc.h
 
 
 class Notifier:
@@ -72,6 +74,17 @@ def _notify(item: Gone | PollHandle) -> None:
         pyfuse3.invalidate_entry(item.parent, item.name, item.ino)
     else:
         item.notify()
+
+
+def bound_malloc() -> None:
+    """Let all threads share one arena of glibc's malloc; call it before there are any.
+
+    Chunks are made in one thread and let go in another: with an arena for each
+    thread 534 MiB stayed resident after sequential reads, with one 190 (measured).
+    """
+    # Elsewhere than with glibc there is no such function, and no such arenas.
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def raise_limits(mountpoint: str) -> list[str]:

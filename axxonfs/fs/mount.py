@@ -69,6 +69,7 @@ def run(plan: Plan, ready: Callable[[], None]) -> None:
     Raises:
         AxxonfsError: the mount did not come up; nothing was mounted.
     """
+    kernel.bound_malloc()
     mountpoint.check_fuse()
     mountpoint.check(plan.mountpoint)
     with contextlib.closing(journals.Journal(plan.state_directory)) as journal:

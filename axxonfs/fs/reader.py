@@ -300,7 +300,7 @@ class _Meter:
         now_s = trio.current_time()
         if self._first:
             self._first = False
-            self._pool.line.note_first_chunk(size_bytes, now_s - self._since_s)
+            self._pool.line.note_first_chunk(now_s - self._since_s)
             self._since_s = now_s
             return
         self._bytes += size_bytes

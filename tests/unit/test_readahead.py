@@ -20,7 +20,7 @@ SIZES = Sizes(N, 4 * N)
 def slow_line() -> Line:
     """10 Mbit/s at 60 ms: the line, not the window, holds a stream back."""
     line = Line()
-    line.note_first_chunk(N, 0.06 + N / 1_250_000)
+    line.note_first_chunk(0.06 + N / 1_250_000)
     line.note_rate(1_250_000, 1.0)
     return line
 
@@ -28,7 +28,7 @@ def slow_line() -> Line:
 def fast_line() -> Line:
     """A window of 192 KiB lets 3.2 MB/s through at 60 ms."""
     line = Line()
-    line.note_first_chunk(N, 0.06 + N / 3_200_000)
+    line.note_first_chunk(0.061)
     line.note_rate(3_200_000, 1.0)
     return line
 
@@ -135,8 +135,8 @@ def test_a_small_gap_is_read_over_and_a_large_one_opens_another_stream() -> None
 
 
 def test_the_gap_that_is_read_over_is_what_the_line_brings_in_two_round_trips() -> None:
-    assert slow_line().gap_bytes == 150_000
-    assert fast_line().gap_bytes == 384_000
+    assert slow_line().gap_bytes == 281_072
+    assert fast_line().gap_bytes == 390_400
     assert Line().gap_bytes == 512 * KIB
 
 
@@ -292,7 +292,7 @@ def test_a_wide_window_is_for_lines_that_a_narrow_one_holds_back() -> None:
     assert not slow_line().is_wide
     assert not Line().is_wide
     local = Line()
-    local.note_first_chunk(N, 0.0005)
+    local.note_first_chunk(0.0005)
     local.note_rate(100 * MIB, 1.0)
     assert local.is_wide
 
