@@ -171,10 +171,6 @@ class NewFolder:
         has_spec = stem + _SPEC_SUFFIX in self.directory.entries
         self._replace(stem + b".error", Note(data, None if has_spec else until_s), _TEXT, now_ns)
 
-    def clear_error(self, stem: bytes, now_ns: int) -> None:
-        """Take `NAME.error` away: what it said holds no more."""
-        self._discard(stem + b".error", now_ns)
-
     def remove(self, node: tree.Node, *, now_ns: int, error_until_s: float) -> None:
         """Remove an entry; the error of a removed spec stays until `error_until_s`."""
         error = self.directory.entries.get(stem_of(node.name) + b".error") if is_spec(node.name) else None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from axxonfs.core import chunks, errors, readahead
-from axxonfs.core.line import NARROW_BYTES
+from axxonfs.core.line import MIB, NARROW_BYTES
 from axxonfs.fs.pool import TURN_S, Pool
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 RETRY_PAUSE_S = 0.25
 # A narrow stream keeps little between its thread and the event loop: a seek throws it away.
 _NARROW = Limits(waiting_bytes=NARROW_BYTES // 2)
-_WIDE = Limits(waiting_bytes=4 * 1024 * chunks.KIB, wide=True)
+_WIDE = Limits(waiting_bytes=4 * MIB, wide=True)
 # Below this a rate says more about the scheduler than about the line.
 _RATE_SAMPLE_BYTES = 256 * chunks.KIB
 

@@ -45,10 +45,9 @@ def test_root_raises_the_background_limit_of_its_mount(shared_rig: Rig) -> None:
         assert int((limits / "congestion_threshold").read_text()) == kernel.MAX_BACKGROUND * 3 // 4
 
 
-def test_a_limit_that_cannot_be_raised_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    # A directory that is no FUSE mount has no connection to write to.
-    monkeypatch.setattr(kernel, "_write", lambda _path, _value: False)
-    problems = kernel.raise_limits(str(tmp_path))
+def test_a_limit_that_cannot_be_raised_is_said() -> None:
+    # /proc has neither a read-ahead nor a connection of FUSE.
+    problems = kernel.raise_limits("/proc")
     assert any("read-ahead" in problem for problem in problems)
     assert any("background" in problem for problem in problems)
 
