@@ -24,7 +24,6 @@ from typing import Literal
 Action = Literal[
     "status", "lose_reply", "delay", "stall", "cut", "end", "slow", "wrong_index", "short_chunk", "wrong_byte"
 ]
-FOREVER = 1 << 62
 
 
 @dataclasses.dataclass(slots=True, eq=False)
