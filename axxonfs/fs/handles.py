@@ -17,8 +17,8 @@ import trio
 
 from axxonfs.core import document, errors, folder, instants, sessions, spec, tree, view
 from axxonfs.fs.catalog import Catalog
-from axxonfs.fs.reader import ResultReader
 from axxonfs.fs.starter import WRITE_DEADLINE_S, Starter
+from axxonfs.reading.reader import ResultReader
 
 log = logging.getLogger(__name__)
 

@@ -27,9 +27,9 @@ from axxonfs.fs.catalog import Catalog
 from axxonfs.fs.handles import Pollers
 from axxonfs.fs.operations import Operations
 from axxonfs.fs.options import MountOptions
-from axxonfs.fs.pool import Pool
 from axxonfs.fs.state import MountState
-from axxonfs.fs.tasks import Tasks
+from axxonfs.reading.pool import Pool
+from axxonfs.reading.tasks import Tasks
 from axxonfs.remote import trust
 from axxonfs.remote.channel import Link
 from axxonfs.remote.credentials import Credentials

@@ -23,7 +23,7 @@ from axxonfs.core.folder import NewFolder
 from axxonfs.core.view import Entry, SessionInfo
 from axxonfs.fs.catalog import Catalog
 from axxonfs.fs.journal import Intent, Journal
-from axxonfs.fs.tasks import Tasks
+from axxonfs.reading.tasks import Tasks
 from axxonfs.wire import export_pb2, export_service_pb2
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from axxonfs.fs import handles
 from axxonfs.fs.catalog import Catalog
 from axxonfs.fs.journal import Journal, SavedFile
 from axxonfs.fs.options import MountOptions
-from axxonfs.fs.pool import Pool
-from axxonfs.fs.reader import ResultReader, Source
 from axxonfs.fs.starter import Starter
-from axxonfs.fs.tasks import Tasks
+from axxonfs.reading.pool import Pool
+from axxonfs.reading.reader import ResultReader, Source
+from axxonfs.reading.tasks import Tasks
 
 log = logging.getLogger(__name__)
 

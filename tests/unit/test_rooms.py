@@ -14,16 +14,17 @@ MAY_IMPORT = {
     "stubs": {"wire"},
     "core": {"wire"},
     "remote": {"wire", "stubs", "core"},
-    "fs": {"wire", "core", "remote"},
+    "reading": {"wire", "core", "remote"},
+    "fs": {"wire", "core", "remote", "reading"},
     "simulator": {"wire", "stubs", "core.timers"},
-    "cli": {"wire", "core", "remote", "fs", "simulator"},
+    "cli": {"wire", "core", "remote", "reading", "fs", "simulator"},
 }
 # One border per foreign thing.
 BORDERS = {
     "grpc": {"stubs", "remote", "simulator"},
     "grpc_health": {"simulator"},
     "pyfuse3": {"fs.operations", "fs.kernel", "fs.mount"},
-    "trio": {"remote.download", "fs"},
+    "trio": {"remote.download", "reading", "fs"},
     "sqlite3": {"fs.journal", "simulator"},
     "av": {"simulator", "cli.demo"},
     "PIL": {"simulator"},

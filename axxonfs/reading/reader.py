@@ -14,7 +14,7 @@ import trio
 
 from axxonfs.core import chunks, errors, readahead
 from axxonfs.core.line import MIB, NARROW_BYTES
-from axxonfs.fs.pool import TURN_S, Pool
+from axxonfs.reading.pool import TURN_S, Pool
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 
 log = logging.getLogger(__name__)

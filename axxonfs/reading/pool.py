@@ -10,7 +10,7 @@ import trio
 
 from axxonfs.core import chunks, readahead
 from axxonfs.core.line import Line
-from axxonfs.fs.tasks import Tasks
+from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.exports import ExportClient
 
 # A stream that others wait for gives its slot up after this. Guessed: long enough to be worth a
