@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from axxonfs.core import chunks, errors, instants
+from axxonfs.core.words import nearest
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -93,16 +94,17 @@ class MountOptions(pydantic.BaseModel):
         return value
 
 
-def parse_options(words: Mapping[str, Any]) -> MountOptions:
-    """Return the options that the words say.
+def parse_options(words: Mapping[str, Any], places: Mapping[str, str] | None = None) -> MountOptions:
+    """Return the options that the words say; `places` says where a word stands, for the error.
 
     Raises:
-        ConfigurationError: a word is unknown or its value wrong; the text names it.
+        ConfigurationError: a word is unknown or its value wrong; the text names it and its place.
     """
     try:
         return MountOptions.model_validate(words)
     except pydantic.ValidationError as error:
-        raise errors.ConfigurationError("; ".join(_sentence(row) for row in error.errors())) from error
+        rows = [_sentence(row, places or {}) for row in error.errors()]
+        raise errors.ConfigurationError("; ".join(rows)) from error
 
 
 def split_words(text: str) -> dict[str, str | bool]:
@@ -114,8 +116,11 @@ def split_words(text: str) -> dict[str, str | bool]:
     return words
 
 
-def _sentence(row: Any) -> str:  # noqa: ANN401 - pydantic's details are a dictionary of anything
-    name = ".".join(str(part) for part in row["loc"])
+def _sentence(row: Any, places: Mapping[str, str]) -> str:  # noqa: ANN401 - pydantic's details are of any type
+    name = str(row["loc"][0])
+    place = f"{places[name]}: " if places.get(name) else ""
     if row["type"] == "extra_forbidden":
-        return f"option {name} is unknown: see axxonfs mount --help"
-    return f"option {name}: {row['msg'].removeprefix('Value error, ')} (got {row['input']!r})"
+        near = nearest(name, MountOptions.model_fields)
+        hint = f"did you mean {near[0]}?" if near else "see axxonfs mount --help"
+        return f"{place}option {name} is unknown: {hint}"
+    return f"{place}option {name}: {row['msg'].removeprefix('Value error, ')} (got {row['input']!r})"

@@ -67,7 +67,7 @@ def test_a_wrong_value_is_refused_with_the_word_and_what_to_write(word: str, val
 def test_an_unknown_word_is_refused_and_its_value_not_shown() -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
         parse_options({"password": "zebra", "ro": True})
-    assert str(caught.value) == "option password is unknown: see axxonfs mount --help"
+    assert str(caught.value) == "option password is unknown: did you mean password_file?"
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
