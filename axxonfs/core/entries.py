@@ -1,10 +1,12 @@
-"""What a session's directory holds, and what the kernel is told when it changes.
+"""What the tree shows of sessions, as values, and what the kernel is told when it changes.
 
 Values only, and the words of the small files in a directory; which of them there
-are is decided by `view`. Pure. The rules are those of docs/semantics.md.
+are is decided by `session_folder` and `view`. Pure. The rules are those of docs/semantics.md.
 """
 
 import dataclasses
+import datetime as dt
+import stat
 
 from axxonfs.core import sessions, status, tree
 from axxonfs.core.sessions import Facts, Session, State
@@ -12,6 +14,19 @@ from axxonfs.core.timers import Timers
 from axxonfs.wire import export_service_pb2
 
 SessionInfo = export_service_pb2.ListSessionsResponse.SessionInfo
+
+DIRECTORY_MODE = stat.S_IFDIR | 0o755
+TEXT_MODE = stat.S_IFREG | 0o444
+CONTROL_MODE = stat.S_IFREG | 0o644
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What the mount's options say about the picture."""
+
+    timers: Timers
+    zone: dt.tzinfo | None = None
+    read_only: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,6 +50,14 @@ class Changed:
 
 
 Notice = Gone | Changed
+
+
+def drop(nodes: tree.Tree, node: tree.Node, now_ns: int) -> Gone:
+    """Take a node's name away, and return what the kernel has to be told."""
+    parent = node.parent.ino if node.parent else 0
+    notice = Gone(parent, node.name, 0 if node.is_directory else node.ino)
+    nodes.remove(node, now_ns)
+    return notice
 
 
 @dataclasses.dataclass(slots=True, eq=False)

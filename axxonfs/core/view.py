@@ -7,17 +7,28 @@ The picture is described in docs/semantics.md.
 """
 
 import collections
-import dataclasses
-import datetime as dt
-import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from axxonfs.core import names, sessions, spec, status, tree
-from axxonfs.core.cameras import Camera, camera_document, label_of_unknown
-from axxonfs.core.entries import Changed, Control, Entry, Gone, Notice, Result, SessionInfo, file_of, state_word, verbs
-from axxonfs.core.sessions import Facts, Kind, Session, State
-from axxonfs.core.timers import Timers
+from axxonfs.core import names, session_folder, sessions, spec, status, tree
+from axxonfs.core.camera_folder import CameraFolder
+from axxonfs.core.cameras import Camera
+from axxonfs.core.entries import (
+    DIRECTORY_MODE,
+    TEXT_MODE,
+    Changed,
+    Control,
+    Entry,
+    Gone,
+    Notice,
+    Result,
+    SessionInfo,
+    Settings,
+    drop,
+    state_word,
+)
+from axxonfs.core.session_folder import Populate, SessionFolders
+from axxonfs.core.sessions import Facts, Kind, State
 from axxonfs.wire import export_service_pb2
 
 __all__ = [
@@ -34,23 +45,11 @@ __all__ = [
 ]
 
 _NS = 1_000_000_000
-_DIRECTORY = stat.S_IFDIR | 0o755
-_TEXT = stat.S_IFREG | 0o444
-_CONTROL = stat.S_IFREG | 0o644
 _GOING = frozenset({State.RUNNING, State.UNKNOWN})
 # What stands for the start where there is none.
 _UNDATED = collections.defaultdict(lambda: "undated", {Kind.LIVE_CLIP: "live", Kind.LIVE_FRAME: "live"})
 # One listing may be made just before a session started, or lose a page to a change.
 LISTINGS_BEFORE_DROPPED = 2
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
-    """What the mount's options say about the picture."""
-
-    timers: Timers
-    zone: dt.tzinfo | None = None
-    read_only: bool = False
 
 
 class View:
@@ -59,29 +58,27 @@ class View:
     def __init__(self, settings: Settings, now_s: float) -> None:
         self.settings = settings
         self.tree = tree.Tree(_ns(now_s))
-        self.cameras: tuple[Camera, ...] = ()
         self.entries: dict[str, Entry] = {}
         self.stale_since_s: float | None = None
         self.known: dict[str, Facts] = {}  # facts of sessions that were not listed yet
         self._now_s = now_s
-        self._labels: dict[str, str] = {}
-        self._camera_nodes: dict[str, tree.Node] = {}
         self._destroyed: dict[str, int] = {}
         root = self.tree.root
         self.new = None if settings.read_only else self._folder(root, b"new")
         self.sessions = self._folder(root, b"sessions")
-        self._cameras = self._folder(root, b"cameras")
+        self._cameras = CameraFolder(self.tree, self._folder(root, b"cameras"))
+        self._folders = SessionFolders(self.tree, settings, self._cameras, self._texts)
         self._hidden = self._folder(root, b".axxonfs")
         self.add_text("spec.schema.json", lambda: status.render(spec.spec_schema()))
 
     def add_text(self, name: str, render: Callable[[], bytes]) -> tree.Node:
         """Add a text to `.axxonfs`; whoever adds it has it refreshed."""
-        return self.tree.add(self._hidden, name.encode(), tree.Text(render), mode=_TEXT, now_ns=_ns(self._now_s))
+        return self.tree.add(self._hidden, name.encode(), tree.Text(render), mode=TEXT_MODE, now_ns=_ns(self._now_s))
 
     def refresh_text(self, node: tree.Node, now_s: float) -> list[Notice]:
         """Bring a text up to date."""
         self._now_s = now_s
-        return self._refresh_text(node)
+        return session_folder.refresh_text(node, _ns(now_s))
 
     # -- what the server says ------------------------------------------------
 
@@ -111,22 +108,8 @@ class View:
 
     def apply_cameras(self, cameras: Sequence[Camera], now_s: float) -> list[Notice]:
         """Take the list of cameras that can be exported."""
-        cameras = sorted(cameras, key=lambda camera: camera.access_point)
-        before, self.cameras = self.cameras, tuple(cameras)
         self._now_s = now_s
-        self._labels = {camera.access_point: camera.label for camera in cameras}
-        lost = [self._camera_nodes.pop(camera.access_point) for camera in before if camera not in cameras]
-        notices = [self._drop(node) for node in lost]
-        for camera in cameras:
-            if camera.access_point in self._camera_nodes:
-                continue
-            taken = {name.decode() for name in self._cameras.entries}
-            name = names.unique(names.clean(camera.label), taken)
-            folder = self._folder(self._cameras, name.encode())
-            self._camera_nodes[camera.access_point] = folder
-            text = tree.Text(lambda camera=camera: status.render(camera_document(camera)))  # type: ignore[misc]
-            self.tree.add(folder, b"camera.json", text, mode=_TEXT, now_ns=_ns(now_s))
-        return notices
+        return self._cameras.apply(cameras, _ns(now_s))
 
     def add_started(self, info: SessionInfo, facts: Facts, now_s: float) -> list[Notice]:
         """Show a session that this mount has just started."""
@@ -173,7 +156,7 @@ class View:
             return []
         self._now_s = now_s
         self.stale_since_s = since_s
-        return [notice for entry in self.entries.values() for notice in self._outdated(entry)]
+        return [notice for entry in self.entries.values() for notice in session_folder.outdate(entry, _ns(now_s))]
 
     # -- what this mount does ------------------------------------------------
 
@@ -211,15 +194,19 @@ class View:
     def entry_of(self, directory: tree.Node) -> Entry | None:
         """Return the session whose directory this is."""
         content = directory.content
-        if isinstance(content, tree.Folder) and isinstance(content.populate, _Populate):
+        if isinstance(content, tree.Folder) and isinstance(content.populate, Populate):
             return content.populate.entry
         return None
 
-    def labels(self, session: Session) -> tuple[str, ...]:
-        """Return the labels (`id.name`) of a session's cameras; a part of the access point for unknown ones."""
-        return tuple(self._labels.get(origin) or label_of_unknown(origin) for origin in session.origins)
+    @property
+    def cameras(self) -> tuple[Camera, ...]:
+        """The cameras that can be exported."""
+        return self._cameras.cameras
 
     # -- inside ----------------------------------------------------------------
+
+    def _refresh(self, entry: Entry) -> list[Notice]:
+        return session_folder.refresh(entry, _ns(self._now_s))
 
     def _take(self, info: SessionInfo) -> list[Notice]:
         entry = self.entries.get(info.session.id)
@@ -238,7 +225,7 @@ class View:
         self._note_finish(entry)
         shown = (before.files, before.state in sessions.FINISHED)
         now = (entry.session.files, entry.session.state in sessions.FINISHED)
-        notices = self._show_results(entry) if now != shown else []
+        notices = self._folders.show_results(entry, _ns(self._now_s)) if now != shown else []
         return notices + self._refresh(entry)
 
     def _add(self, info: SessionInfo) -> None:
@@ -248,96 +235,19 @@ class View:
         start = entry.session.requested[0]
         name = names.session_name(
             start=names.instant_label(start, self.settings.zone) if start else _UNDATED[entry.session.kind],
-            cameras=self.labels(entry.session),
+            cameras=self._cameras.labels(entry.session),
             form=entry.session.form,
             session_id=entry.session.id,
         )
         while name.encode() in self.sessions.entries:
             name = f"{name}~"
-        folder = tree.Folder(_Populate(self, entry))
-        entry.node = self.tree.add(self.sessions, name.encode(), folder, mode=_DIRECTORY, now_ns=_ns(self._now_s))
+        folder = tree.Folder(Populate(self._folders, entry, lambda: _ns(self._now_s)))
+        entry.node = self.tree.add(self.sessions, name.encode(), folder, mode=DIRECTORY_MODE, now_ns=_ns(self._now_s))
         self.entries[entry.session.id] = entry
 
     def _note_finish(self, entry: Entry) -> None:
         if entry.session.state in sessions.FINISHED and entry.facts.finished_s is None:
             entry.facts.finished_s = self._now_s
-
-    def populate(self, entry: Entry) -> None:
-        """Fill a session's directory: called once, by the first look into it."""
-        now_ns = _ns(self._now_s)
-        texts: dict[bytes, Callable[[], bytes]] = {
-            b"state": lambda: state_word(entry),
-            b"status.json": lambda: status.render(self._status(entry)),
-            b"spec.json": lambda: status.render(self._spec(entry)),
-        }
-        for name, render in texts.items():
-            self.tree.add(entry.node, name, tree.Text(render), mode=_TEXT, now_ns=now_ns)
-        if not self.settings.read_only:
-            control = Control(entry, tree.Text(lambda: verbs(entry)))
-            self.tree.add(entry.node, b"control", control, mode=_CONTROL, now_ns=now_ns)
-        self._show_results(entry)
-
-    def _show_results(self, entry: Entry) -> list[Notice]:
-        # Names and sizes are final only once the export is done.
-        files = entry.session.files if entry.session.state in sessions.FINISHED else ()
-        if files:
-            self._name_results(entry)
-        if not entry.node.populated:
-            return []
-        wanted = {
-            entry.names[file.path].encode(): file
-            for file in files
-            if not file.obstacle and file.path not in entry.facts.hidden
-        }
-        shown = {node.name: node for node in entry.node.entries.values() if isinstance(node.content, Result)}
-        stale = [node for name, node in shown.items() if file_of(node) != wanted.get(name)]
-        notices: list[Notice] = [self._drop(node) for node in stale]
-        for name, file in wanted.items():
-            if name not in entry.node.entries:
-                self._add_result(entry, name, file)
-        return notices
-
-    def _add_result(self, entry: Entry, name: bytes, file: sessions.ResultFile) -> None:
-        node = self.tree.add(entry.node, name, Result(entry, file), mode=_TEXT, now_ns=_ns(self._now_s))
-        # Never "now": a changing mtime drops the kernel's pages, and rsync copies again.
-        end = file.end or entry.session.requested[1]
-        node.mtime_ns = node.ctime_ns = int(end.timestamp()) * _NS if end else 0
-
-    def _name_results(self, entry: Entry) -> None:
-        # A name once given stays: only a file that has none gets one, in one go with the others.
-        files = entry.session.files
-        if all(file.path in entry.names for file in files):
-            return
-        given = names.result_names(
-            [names.ResultLabel(file.start, file.mime_type) for file in files],
-            cameras=self.labels(entry.session),
-            requested=entry.session.form,
-            zone=self.settings.zone,
-        )
-        taken = {"state", "status.json", "spec.json", "control"}
-        for file, name in zip(files, given, strict=True):
-            entry.names[file.path] = names.unique(name, taken)
-            taken.add(entry.names[file.path])
-
-    def _refresh(self, entry: Entry) -> list[Notice]:
-        if not entry.node.populated:
-            return []
-        return [notice for node in entry.node.entries.values() for notice in self._refresh_text(node)]
-
-    def _refresh_text(self, node: tree.Node) -> list[Notice]:
-        text = node.content.text if isinstance(node.content, Control) else node.content
-        if not isinstance(text, tree.Text) or not text.refresh():
-            return []
-        node.mtime_ns = node.ctime_ns = _ns(self._now_s)
-        return [Changed(node.ino)]
-
-    def _outdated(self, entry: Entry) -> list[Notice]:
-        """Have `status.json` built anew at the next look: building thousands at once would stop the mount."""
-        node = entry.node.entries.get(b"status.json")
-        if node is None or not (isinstance(node.content, tree.Text) and node.content.invalidate()):
-            return []
-        node.mtime_ns = node.ctime_ns = _ns(self._now_s)
-        return [Changed(node.ino)]
 
     def _missed(self, entry: Entry) -> list[Notice]:
         facts = entry.facts
@@ -376,20 +286,21 @@ class View:
     def _remove(self, entry: Entry) -> list[Notice]:
         del self.entries[entry.session.id]
         texts = [node for node in entry.node.entries.values() if isinstance(node.content, tree.Text)]
-        return [self._drop(entry.node), *(Changed(node.ino) for node in texts)]
-
-    def _drop(self, node: tree.Node) -> Notice:
-        parent = node.parent.ino if node.parent else 0
-        notice = Gone(parent, node.name, 0 if node.is_directory else node.ino)
-        self.tree.remove(node, _ns(self._now_s))
-        return notice
+        return [drop(self.tree, entry.node, _ns(self._now_s)), *(Changed(node.ino) for node in texts)]
 
     def _folder(self, directory: tree.Node, name: bytes) -> tree.Node:
-        return self.tree.add(directory, name, tree.Folder(), mode=_DIRECTORY, now_ns=_ns(self._now_s))
+        return self.tree.add(directory, name, tree.Folder(), mode=DIRECTORY_MODE, now_ns=_ns(self._now_s))
+
+    def _texts(self, entry: Entry) -> dict[bytes, Callable[[], bytes]]:
+        return {
+            b"state": lambda: state_word(entry),
+            b"status.json": lambda: status.render(self._status(entry)),
+            b"spec.json": lambda: status.render(self._spec(entry)),
+        }
 
     def _status(self, entry: Entry) -> dict[str, Any]:
         context = status.Context(
-            cameras=self.labels(entry.session),
+            cameras=self._cameras.labels(entry.session),
             names=entry.names,
             timers=self.settings.timers,
             now_s=self._now_s,
@@ -399,17 +310,6 @@ class View:
 
     def _spec(self, entry: Entry) -> dict[str, Any]:
         return spec.spec_from_options(entry.session.options, cameras=self.cameras)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Populate:
-    """Fills one session's directory; a class so that the directory leads back to its session."""
-
-    view: View
-    entry: Entry
-
-    def __call__(self, _node: tree.Node) -> None:
-        self.view.populate(self.entry)
 
 
 def _ns(time_s: float) -> int:
