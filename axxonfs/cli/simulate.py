@@ -8,7 +8,9 @@ import argparse
 import contextlib
 import secrets
 import signal
+import sys
 import textwrap
+import threading
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import TypeVar
 from axxonfs.core import errors, instants
 from axxonfs.simulator import switches
 from axxonfs.simulator.config import SimulatorConfig, default_directory
+from axxonfs.simulator.console import Console
 from axxonfs.simulator.server import Simulator
 
 _DEFAULT_PORT = 20109  # where Axxon One listens
@@ -107,6 +110,16 @@ def _add_content_options(parser: argparse.ArgumentParser) -> None:
         help="answer an open question of the protocol in another way; repeatable",
     )
     parser.add_argument("--list-switches", action="store_true", help="explain the switches and exit")
+    parser.add_argument(
+        "--do",
+        action="append",
+        default=[],
+        metavar="COMMAND",
+        help="carry out a command at the start, as in 'fault DownloadFile stall after=3'; repeatable",
+    )
+    parser.add_argument(
+        "--commands", action="store_true", help="carry out the commands on standard input, too; `help` lists them"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -119,8 +132,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         password_file, password = _password(args)
         with contextlib.closing(Simulator(_config(args, password))) as simulator:
+            console = Console(simulator, args.user)
             _start(simulator)
+            _do_at_start(console, args.do)
             print(_invitation(simulator, args.user, password_file), flush=True)
+            if args.commands:
+                # A daemon: it waits for input that may never come.
+                threading.Thread(target=_obey, args=(console,), name="commands", daemon=True).start()
             signal.sigwait(_ENDING)
     finally:
         # A second Ctrl-C while it was ending means no more than the first.
@@ -154,6 +172,23 @@ def _config(args: argparse.Namespace, password: str) -> SimulatorConfig:
         call_log=args.call_log,
         switches=switches.parse(args.switch),
     )
+
+
+def _do_at_start(console: Console, lines: list[str]) -> None:
+    for line in lines:
+        try:
+            console.do(line)
+        except ValueError as error:
+            raise errors.ConfigurationError(f"--do {line!r}: {error}") from error
+
+
+def _obey(console: Console) -> None:
+    """Carry out what is typed, and say what came of it."""
+    for line in sys.stdin:
+        try:
+            print(console.do(line), flush=True)
+        except (ValueError, OSError) as error:
+            print(f"not done: {error}", flush=True)
 
 
 def _password(args: argparse.Namespace) -> tuple[Path, str]:

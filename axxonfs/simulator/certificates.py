@@ -11,6 +11,7 @@ import dataclasses
 import datetime as dt
 import ipaddress
 from pathlib import Path
+from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,9 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 _ROOT_NAME = "axxonfs simulator Root CA"
+_OTHER_ROOT_NAME = "somebody else's Root CA"
 # The real root is valid from 2021 to the end of 2099; a simulator's need not outlive the machine's clock trouble.
 _VALID_FROM = dt.datetime(2021, 6, 11, tzinfo=dt.UTC)
 _VALID_UNTIL = dt.datetime(2099, 12, 31, tzinfo=dt.UTC)
+
+
+Change = Literal["renewed", "expired", "renamed", "other_ca"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,6 +57,18 @@ def ensure_certificates(directory: Path, node_name: str, san: tuple[str, ...]) -
     return root, node
 
 
+def change_certificate(directory: Path, node_name: str, san: tuple[str, ...], change: Change) -> None:
+    """Give the node another certificate: a new one, one that has expired, of another name, or of another authority."""
+    root = Identity(directory / "ca.pem", directory / "ca.key")
+    node = Identity(directory / "node.pem", directory / "node.key")
+    if change == "other_ca":
+        root = Identity(directory / "other-ca.pem", directory / "other-ca.key")
+        _issue(root, _OTHER_ROOT_NAME, None, (), authority=True)
+    name = "Elsewhere" if change == "renamed" else node_name
+    until = dt.datetime.now(dt.UTC) - dt.timedelta(days=1) if change == "expired" else _VALID_UNTIL
+    _issue(node, name, root, san, authority=False, until=until)
+
+
 def _exists(identity: Identity) -> bool:
     return identity.certificate_file.exists() and identity.key_file.exists()
 
@@ -63,7 +80,8 @@ def _fits(node: Identity, node_name: str, san: tuple[str, ...]) -> bool:
         present = list(extension.value)
     except x509.ExtensionNotFound:
         present = []
-    return certificate.subject == _name(node_name) and present == _alternatives(san)
+    ours = certificate.issuer == _name(_ROOT_NAME) and certificate.not_valid_after_utc == _VALID_UNTIL
+    return ours and certificate.subject == _name(node_name) and present == _alternatives(san)
 
 
 def _name(common_name: str) -> x509.Name:
@@ -82,7 +100,13 @@ def _alternative(name: str) -> x509.GeneralName:
 
 
 def _issue(
-    identity: Identity, common_name: str, issuer: Identity | None, san: tuple[str, ...], *, authority: bool
+    identity: Identity,
+    common_name: str,
+    issuer: Identity | None,
+    san: tuple[str, ...],
+    *,
+    authority: bool,
+    until: dt.datetime = _VALID_UNTIL,
 ) -> None:
     """Make a key and a certificate; without an issuer it is signed by itself."""
     # RSA with 2048 bits and SHA-256, as the certificates that Axxon One ships.
@@ -94,7 +118,7 @@ def _issue(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(_VALID_FROM)
-        .not_valid_after(_VALID_UNTIL)
+        .not_valid_after(until)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
     if san:

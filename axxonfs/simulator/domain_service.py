@@ -57,7 +57,8 @@ class DomainService:
                 answer.not_found_objects.append(item.access_point)
             else:
                 full = item.view != wire.ResourceLocator.EView.VIEW_BASIC
-                answer.items.append(camera_message(camera, full=full))
+                hostile = self._switches().camera_names == "hostile"
+                answer.items.append(camera_message(camera, full=full, hostile=hostile))
         yield answer
 
     def list_archives(self, request: wire.ListArchivesRequest, _: Caller) -> Iterator[wire.ListArchivesResponse]:
@@ -75,7 +76,7 @@ class DomainService:
     def _camera(self, camera: Camera, *, full: bool) -> wire.Camera:
         if self._switches().incomplete_camera and camera is self._site.cameras[0]:
             return incomplete_message(camera)
-        return camera_message(camera, full=full)
+        return camera_message(camera, full=full, hostile=self._switches().camera_names == "hostile")
 
     def _page(self, items: Sequence[_T], key: Callable[[_T], str], token: str, page_size: int) -> tuple[list[_T], str]:
         size = page_size if page_size > 0 else self._switches().default_page_size

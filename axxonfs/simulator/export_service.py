@@ -9,13 +9,14 @@ Source: the wire contract, sections 6.4, 6.5, 7 and 8.
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 
-from axxonfs.simulator.download import Chunk, Prepared, chunks, serialised
+from axxonfs.simulator.download import Prepared, chunks, serialised
 from axxonfs.simulator.faults import Fault
 from axxonfs.simulator.gate import Caller, Method
 from axxonfs.simulator.paging import make_token, messages, read_number
 from axxonfs.simulator.records import ResultFile, SessionRecord, session_info, state_message
 from axxonfs.simulator.refusal import Refusal
 from axxonfs.simulator.sessions import Sessions, no_session
+from axxonfs.simulator.spoiling import spoilt_chunks
 from axxonfs.simulator.store import Store
 from axxonfs.simulator.switches import Switches
 from axxonfs.wire import export_pb2
@@ -117,7 +118,7 @@ class ExportService:
         if self._prepared is not None and result.stored is None and not faults:
             return self._prepared.messages(request, result, self._switches())
         stream = chunks(request, result, self._store.file_of(record, result), self._switches())
-        return (serialised(_spoilt(chunk, sent, faults)) for sent, chunk in enumerate(stream))
+        return map(serialised, spoilt_chunks(stream, faults))
 
     def _downloadable(self, record: SessionRecord, path: str) -> ResultFile:
         if record.running:
@@ -152,17 +153,3 @@ class ExportService:
 
 def _no_file() -> Refusal:
     return Refusal("NOT_FOUND", "There is no file with provided path")
-
-
-def _spoilt(chunk: Chunk, sent: int, faults: tuple[Fault, ...]) -> Chunk:
-    index, data = chunk
-    for fault in faults:
-        if fault.after_chunks != sent:
-            continue
-        if fault.action == "wrong_index":
-            index += 1
-        elif fault.action == "short_chunk":
-            data = data[:-1]
-        elif fault.action == "wrong_byte":
-            data = data[:-1] + bytes([data[-1] ^ 0xFF])
-    return index, data

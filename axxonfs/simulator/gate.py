@@ -22,6 +22,7 @@ from axxonfs.simulator.calls import Call, CallLog
 from axxonfs.simulator.faults import Fault, Faults
 from axxonfs.simulator.logins import TOKEN_NAME, Logins, Token
 from axxonfs.simulator.refusal import Refusal
+from axxonfs.simulator.spoiling import spoilt_message
 from axxonfs.simulator.switches import Switches
 
 # Field 1999 with a text, which no definition knows: 1999 << 3 | 2 as a varint, then the length.
@@ -75,8 +76,8 @@ class Gate:
     def _single(self, name: str, method: Method, *, public: bool) -> Callable[[Message, grpc.ServicerContext], bytes]:
         def answer(request: Message, context: grpc.ServicerContext) -> bytes:
             with self._logged(name, request, context):
-                caller = self._admit(name, context, public=public)
-                reply = self._serialised(method(request, caller))
+                caller = self._admit(name, request, context, public=public)
+                reply = self._serialised(spoilt_message(method(request, caller), caller.faults))
                 _lose_reply(caller)
                 return reply
 
@@ -87,10 +88,10 @@ class Gate:
     ) -> Callable[[Message, grpc.ServicerContext], Iterator[bytes]]:
         def answer(request: Message, context: grpc.ServicerContext) -> Iterator[bytes]:
             with self._logged(name, request, context) as call:
-                caller = self._admit(name, context, public=public)
+                caller = self._admit(name, request, context, public=public)
                 for message in self._disturbed(method(request, caller), caller, context):
                     call.messages += 1
-                    yield self._serialised(message)
+                    yield self._serialised(spoilt_message(message, caller.faults))
 
         return answer
 
@@ -111,9 +112,9 @@ class Gate:
         finally:
             self._calls.end(call, status)
 
-    def _admit(self, name: str, context: grpc.ServicerContext, *, public: bool) -> Caller:
+    def _admit(self, name: str, request: Message, context: grpc.ServicerContext, *, public: bool) -> Caller:
         """Apply the faults that come before a call does anything, then check its token."""
-        faults = self._faults.take(name)
+        faults = self._faults.take(name, getattr(request, "session_id", ""))
         if faults:
             context.add_callback(self._faults.wake)
         for fault in faults:

@@ -73,10 +73,27 @@ class SessionRecord:
 
 def session_info(record: SessionRecord, switches: Switches) -> export_service_pb2.ListSessionsResponse.SessionInfo:
     """Return the record as ListSessions sends it."""
+    options = _echoed(record.options, switches)
     return export_service_pb2.ListSessionsResponse.SessionInfo(
-        session=export_service_pb2.Session(id=record.session_id, options=record.options),
+        session=export_service_pb2.Session(id=record.session_id, options=options),
         state=state_message(record, switches),
     )
+
+
+def _echoed(options: export_pb2.Options, switches: Switches) -> export_pb2.Options:
+    if switches.echoed_options == "sent":
+        return options
+    echo = export_pb2.Options()
+    echo.CopyFrom(options)
+    if echo.HasField("archive"):
+        echo.archive.start_timestamp = echo.archive.start_timestamp.removesuffix(".000000")
+        echo.archive.end_timestamp = echo.archive.end_timestamp.removesuffix(".000000")
+    settings = list(reversed(echo.settings))
+    if switches.echoed_options == "stripped":
+        settings = [setting for setting in settings if not setting.HasField("file_name")]
+    del echo.settings[:]
+    echo.settings.extend(settings)
+    return echo
 
 
 def state_message(record: SessionRecord, switches: Switches) -> export_service_pb2.State:

@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from axxonfs.core.timers import scaled
 from axxonfs.simulator.agent import Agent, Export
 from axxonfs.simulator.calls import CallLog
-from axxonfs.simulator.certificates import ensure_certificates
+from axxonfs.simulator.certificates import Change, change_certificate, ensure_certificates
 from axxonfs.simulator.clips import ClipWriter, DiscreteWriter
 from axxonfs.simulator.config import SimulatorConfig
 from axxonfs.simulator.domain_service import DomainService
@@ -77,8 +77,7 @@ class Simulator:
             switches=self._current_switches,
         )
         if not self.sessions.records():
-            now_ms = int(time.time() * 1000)
-            self.sessions.add_many(sample_sessions(self._site, config.sessions, now_ms, config.file_size_bytes))
+            self.add_samples(config.sessions)
         self._agent = Agent(
             self.sessions,
             self._export,
@@ -137,6 +136,25 @@ class Simulator:
         pool.shutdown()
         self._agent.stop()
         self.logins.revoke_all()
+
+    def restart(self, *, forget: bool = False, away_s: float = 0.0) -> None:
+        """Stop, stay away for a while, and start again; `forget` loses all sessions, as a reinstalled server does."""
+        self.stop()
+        if forget:
+            self.sessions.remove_many([record.session_id for record in self.sessions.records()])
+        time.sleep(away_s)
+        self.start()
+
+    def change_certificate(self, change: Change) -> None:
+        """Restart with another certificate, see `certificates`."""
+        self.stop()
+        change_certificate(self.config.directory, self.config.node_name, self.config.san, change)
+        self.start()
+
+    def add_samples(self, count: int) -> list[str]:
+        """Let as many finished sessions of somebody else appear, and return their ids."""
+        samples = sample_sessions(self._site, count, int(time.time() * 1000), self.config.file_size_bytes)
+        return self.sessions.add_many(samples)
 
     def close(self) -> None:
         """Stop for good."""

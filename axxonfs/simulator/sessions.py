@@ -168,6 +168,15 @@ class Sessions:
             self.changed.notify_all()
             return [record.session_id for record in records]
 
+    def remove_many(self, session_ids: Iterable[str]) -> None:
+        """Let sessions vanish, as if somebody else had destroyed them all at once."""
+        with self.changed:
+            for session_id in session_ids:
+                record = self._records.pop(session_id, None)
+                if record is not None:
+                    self._store.delete(record)
+            self._announce()
+
     def records(self) -> list[SessionRecord]:
         """Return everything there is, whoever may see it."""
         with self.changed:
@@ -218,17 +227,26 @@ class Sessions:
         self._sequence += 1
         kept = Options()
         kept.CopyFrom(options)
-        name = str(uuid.uuid4())
         now = self._clock()
         return SessionRecord(
             sequence=self._sequence,
-            session_id=name if self._switches().session_id == "uuid" else f"hosts/{self._node_name}/{name}",
+            session_id=self._new_id(),
             user=user,
             options=kept,
             state=EState.S_RUNNING,
             started_s=now,
             used_s=now,
         )
+
+    def _new_id(self) -> str:
+        name = str(uuid.uuid4())
+        match self._switches().session_id:
+            case "uuid":
+                return name
+            case "hostile":
+                return f"../hosts\n/\u202e{name}/\0/.."
+            case "node":
+                return f"hosts/{self._node_name}/{name}"
 
     def _finished(
         self, options: Options, files: tuple[ResultFile, ...], user: str, *, succeeded: bool

@@ -12,6 +12,8 @@ from axxonfs.simulator.refusal import Refusal
 from axxonfs.wire import domain_pb2 as wire
 
 _NAMES = ("Front door", "Gate", "Hall", "Loading dock", "Gate", "Склад 2 東", "Lift A/B", "Roof")
+# What nobody should make a file name of as it is; the last but one is 4 KiB long, and two are equal.
+_HOSTILE = ("", ".", "..", "../../etc/passwd", "a\0b", "line\nbreak", "\u202egpj.exe\u202c", "x" * 4096, "..")
 _UNRECORDED = 8  # this camera has no archive
 _EMBEDDED = 3  # this one records on its own card, too
 _FPS = 5
@@ -83,12 +85,14 @@ def _storages(node: str, number: int) -> list[str]:
     return storages
 
 
-def camera_message(camera: Camera, *, full: bool) -> wire.Camera:
-    """Return the camera as ListCameras sends it; `full` with its streams and archives."""
+def camera_message(camera: Camera, *, full: bool, hostile: bool = False) -> wire.Camera:
+    """Return the camera as ListCameras sends it; `full` with streams and archives, `hostile` with a name to fear."""
+    number = str(camera.number)
+    name, display_id = (_HOSTILE[(camera.number - 1) % len(_HOSTILE)], "") if hostile else (camera.name, number)
     message = wire.Camera(
         access_point=camera.access_point,
-        display_name=camera.name,
-        display_id=str(camera.number),
+        display_name=name,
+        display_id=display_id,
         is_activated=True,
         enabled=True,
     )

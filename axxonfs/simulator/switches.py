@@ -33,13 +33,25 @@ class Switches:
         "2.2: a stream ends with UNAUTHENTICATED when its token expires; by default a token is checked at the start",
         default=False,
     )
-    session_id: Literal["node", "uuid"] = _switch(
-        "6.1: node is hosts/NODE/UUID, 49 characters as measured; uuid is the bare one of the HTTP interface",
+    session_id: Literal["node", "uuid", "hostile"] = _switch(
+        "6.1: node is hosts/NODE/UUID, 49 characters as measured; uuid is the bare one of the HTTP interface; hostile "
+        "has slashes, a NUL, a newline and a mark of direction in it",
         default="node",
     )
-    file_id: Literal["uuid", "name", "slash"] = _switch(
-        "5: the form of Result.File.path; nobody has recorded one, so the form that says least is the default",
+    file_id: Literal["uuid", "name", "slash", "hostile"] = _switch(
+        "5: the form of Result.File.path; nobody has recorded one, so the form that says least is the default; hostile "
+        "leads out of every directory",
         default="uuid",
+    )
+    camera_names: Literal["plain", "hostile"] = _switch(
+        "1.7: people name cameras; hostile are empty, dots, slashes, a NUL, a newline, 4 KiB, a mark of direction, "
+        "and two that are equal",
+        default="plain",
+    )
+    echoed_options: Literal["sent", "normalised", "stripped"] = _switch(
+        "6.1: a session's options as they were sent, with instants and settings in the server's own form, or without "
+        "what the server has no use for",
+        default="sent",
     )
     timestamp_digits: Literal[0, 3, 6, 9] = _switch(
         "3: digits of the fraction in min_, max_ and last_frame_timestamp; six are what a live run sent", default=6

@@ -129,5 +129,7 @@ def _file_id(piece: Piece, session_id: str, form: str, number: int) -> str:
     if form == "name":
         interval = "-".join(wire_time(instant, 0) for instant in (piece.min_ms, piece.max_ms))
         return f"{piece.camera.access_point.split('/')[1]}_{piece.camera.device}[{interval}].{piece.kind}"
+    if form == "hostile":
+        return f"../..//{session_name}\n\u202e/\0{number}/.."
     # The same session gives the same ids again when a restarted simulator renders it anew.
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{session_name}/{number}"))

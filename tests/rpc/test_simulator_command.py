@@ -40,7 +40,8 @@ INVITATION = re.compile(
 def running(*words: str) -> Iterator[tuple[subprocess.Popen[str], re.Match[str]]]:
     """Run the command until the test is done with it; give what it invites to."""
     command = [sys.executable, "-c", PROGRAM, "simulate", "--listen", "127.0.0.1:0", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             assert process.stdout is not None
             match = INVITATION.fullmatch(process.stdout.readline())
@@ -79,6 +80,32 @@ def test_it_says_how_to_connect_and_ends_cleanly(tmp_path: Path, ending: signal.
         process.send_signal(ending)
         assert process.wait(TIMEOUT_S) == 0
     assert [json.loads(line)["method"] for line in log.read_text().splitlines()] == ["AuthenticateEx2", "ListSessions"]
+
+
+def test_it_does_what_is_typed_while_it_runs_and_says_so(tmp_path: Path) -> None:
+    words = ("--directory", str(tmp_path), "--sessions", "2", "--do", "add 3", "--commands")
+    with running(*words) as (process, match):
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def answer(line: str) -> str:
+            process.stdin.write(f"{line}\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+            return process.stdout.readline()  # type: ignore[union-attr]
+
+        assert count_sessions(match) == 5
+        assert answer("explode").startswith("not done: 'explode' is no command")
+        assert answer("fault ListSessions status=UNAVAILABLE").startswith("not done: ")
+        assert answer("fault ListSessions status status=ABORTED") == "status for ListSessions\n"
+        with pytest.raises(grpc.RpcError, match="ABORTED"):
+            count_sessions(match)
+        assert answer("restart forget") == "restarted\n"
+        assert count_sessions(match) == 0
+
+
+def test_a_wrong_command_for_the_start_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.ConfigurationError, match="--do 'explode': 'explode' is no command"):
+        run("--directory", str(tmp_path), "--listen", "127.0.0.1:0", "--do", "explode")
 
 
 def test_being_told_twice_is_as_good_as_once(tmp_path: Path) -> None:

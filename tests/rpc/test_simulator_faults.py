@@ -1,7 +1,7 @@
 """Faults on demand, over TLS."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
@@ -10,11 +10,13 @@ from axxonfs.simulator.faults import Action
 from axxonfs.simulator.pattern import pattern
 from axxonfs.simulator.records import ResultFile
 from axxonfs.simulator.server import Simulator
+from axxonfs.wire import domain_pb2
 from tests.rpc.simulated import TIMEOUT_S, Client, clip, refusal, simulated
 
 Served = tuple[Simulator, Client]
 Status = grpc.StatusCode
 KIB = 1024
+ALL = domain_pb2.ListCamerasRequest()
 SIZE = 10 * KIB
 
 
@@ -129,6 +131,106 @@ def test_a_chunk_can_be_spoilt(served: Served, action: Action, index: int, data:
     assert (chunks[3].index, chunks[3].data) == (index, data)
     assert [chunk.data for chunk in chunks[:3]] == [pattern(9, start * KIB, KIB) for start in range(3)]
     assert len(chunks) == 10
+
+
+def test_chunks_can_be_left_out_sent_twice_emptied_and_blown_up(served: Served) -> None:
+    simulator, client = served
+    lengths = {}
+    for action in ("skip_chunk", "repeat_chunk", "empty_chunk", "long_chunk"):
+        simulator.faults.add(method="DownloadFile", action=action, after_chunks=3)
+        chunks = list(client.download(add(served), "x", kb=1))
+        lengths[action] = [(chunk.index, len(chunk.data)) for chunk in chunks[2:5]]
+    assert lengths == {
+        "skip_chunk": [(2, KIB), (4, KIB), (5, KIB)],
+        "repeat_chunk": [(2, KIB), (3, KIB), (3, KIB)],
+        "empty_chunk": [(2, KIB), (3, 0), (3, KIB)],
+        "long_chunk": [(2, KIB), (3, KIB + 1), (4, KIB)],
+    }
+
+
+def test_a_message_can_be_larger_than_a_client_takes(served: Served) -> None:
+    served[0].faults.add(method="DownloadFile", action="huge_chunk", after_chunks=1)
+    chunks = list(served[1].download(add(served), "x", kb=1))
+    assert [len(chunk.data) for chunk in chunks[:3]] == [KIB, 17 * KIB * KIB, KIB]
+
+
+def test_a_fault_can_be_for_one_session_or_for_every_call(served: Served) -> None:
+    simulator, client = served
+    one, other = add(served), add(served)
+    fault = simulator.faults.add(method="*", session_id=one, times=2)
+    client.state(other)
+    client.listing()
+    assert refusal(client.state, one)[0] is Status.UNAVAILABLE
+    assert refusal(client.destroy, one)[0] is Status.UNAVAILABLE
+    assert fault.hits == 2
+
+
+def tokens(client: Client, pages: int) -> list[str]:
+    found, token = [], ""
+    for _ in range(pages):
+        token = client.listing(10, token)[-1].next_page_token
+        found.append(token)
+    return found
+
+
+def test_pages_can_repeat_and_never_end(served: Served) -> None:
+    simulator, client = served
+    simulator.sessions.remove_many([record.session_id for record in simulator.sessions.records()])
+    add(served)
+    assert tokens(client, 1) == [""]
+    simulator.faults.add(method="ListSessions", action="repeat_page", times=3)
+    assert len(set(tokens(client, 3))) == 1
+    simulator.faults.add(method="ListSessions", action="endless_pages", times=5)
+    assert len(set(tokens(client, 5))) == 5
+
+
+def test_half_a_list_looks_complete(served: Served) -> None:
+    simulator, client = served
+    simulator.sessions.remove_many([record.session_id for record in simulator.sessions.records()])
+    for _ in range(30):
+        add(served)
+    simulator.faults.add(method="ListSessions", action="half_list")
+    [half] = client.listing(20)
+    assert (len(half.sessions), half.next_page_token) == (10, "")
+
+
+def test_a_state_can_be_one_that_no_definition_knows(served: Served) -> None:
+    simulator, client = served
+    simulator.faults.add(method="*", action="unknown_state", times=2)
+    session_id = add(served)
+    assert client.state(session_id).state == 17
+    assert client.listed()[session_id] == 17
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
+def test_every_call_can_end_with_every_status(served: Served, status: grpc.StatusCode) -> None:
+    simulator, client = served
+    session_id = add(served)
+    simulator.faults.add(method="*", status=status.name, times=8)
+    calls: list[Callable[[], object]] = [
+        client.log_in,
+        client.listing,
+        lambda: client.start(clip()),
+        lambda: client.state(session_id),
+        lambda: client.stop(session_id),
+        lambda: client.destroy(session_id),
+        lambda: list(client.download(session_id, "x")),
+        lambda: list(client.call(client.domain.ListCameras, ALL)),
+    ]
+    assert [refusal(call)[0] for call in calls] == [status] * 8
+
+
+def test_a_restart_can_forget_everything(served: Served) -> None:
+    simulator, client = served
+    session_id = add(served)
+    simulator.restart()
+    client.log_in()
+    assert session_id in client.listed()
+    simulator.restart(forget=True)
+    client.log_in()
+    assert client.listed() == {}
+    assert len(simulator.add_samples(1000)) == 1000
+    assert len(client.listed()) == 100
 
 
 def test_stopping_the_simulator_ends_calls_that_are_held(served: Served) -> None:

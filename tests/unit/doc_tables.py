@@ -12,7 +12,7 @@ from typing import Any
 
 from axxonfs.core.schema import PerCamera
 from axxonfs.core.spec import spec_schema
-from axxonfs.simulator import switches
+from axxonfs.simulator import console, faults, switches
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"(?P<begin><!-- table: (?P<name>[\w ]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
@@ -30,6 +30,10 @@ def tables() -> dict[str, str]:
         "keys for each camera": _keys({name: form for name, form in keys.items() if name in PerCamera.model_fields}),
         "objects in a spec": _objects(schema["$defs"]),
         "switches": _switches(),
+        "commands": _table(
+            ["command", "what it does"], [(f"`{words}`", what) for words, what in console.COMMANDS.items()]
+        ),
+        "faults": _table(["action", "what it does"], [(f"`{name}`", what) for name, what in faults.MEANINGS.items()]),
     }
 
 

@@ -1,9 +1,12 @@
+import datetime as dt
 import stat
 from pathlib import Path
+from typing import get_args
 
+import pytest
 from cryptography import x509
 
-from axxonfs.simulator.certificates import Identity, ensure_certificates
+from axxonfs.simulator.certificates import Change, Identity, change_certificate, ensure_certificates
 
 
 def read(identity: Identity) -> x509.Certificate:
@@ -51,3 +54,20 @@ def test_a_lost_root_is_replaced_with_all_that_it_signed(tmp_path: Path) -> None
     old.key_file.unlink()
     root, node = map(read, ensure_certificates(tmp_path, "Server", ()))
     node.verify_directly_issued_by(root)
+
+
+@pytest.mark.parametrize("change", get_args(Change))
+def test_a_certificate_that_was_changed_on_purpose_is_mended_at_the_next_start(tmp_path: Path, change: Change) -> None:
+    root, node = ensure_certificates(tmp_path, "Server", ())
+    before = node.certificate_pem()
+    change_certificate(tmp_path, "Server", (), change)
+    changed = read(node)
+    assert node.certificate_pem() != before
+    assert (changed.issuer == read(root).subject) == (change != "other_ca")
+    assert (changed.subject.rfc4514_string() == "CN=Server") == (change != "renamed")
+    assert (changed.not_valid_after_utc < dt.datetime.now(dt.UTC)) == (change == "expired")
+    ensure_certificates(tmp_path, "Server", ())
+    mended = read(node)
+    mended.verify_directly_issued_by(read(root))
+    assert mended.subject.rfc4514_string() == "CN=Server"
+    assert mended.not_valid_after_utc > dt.datetime.now(dt.UTC)
