@@ -1,8 +1,8 @@
 """What `status.json` says of a session.
 
 Decides the words and keys that people and scripts read; absolute times only, so
-that the text changes only when something happened. Pure; imports sessions,
-names, instants and cameras. The keys are described in docs/semantics.md.
+that the text changes only when something happened. Pure; imports instants,
+sessions, timers and treatment. The keys are described in docs/semantics.md.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from axxonfs.core import instants, sessions
+from axxonfs.core import instants, sessions, treatment
 from axxonfs.core.timers import Timers
 
 VERSION = 1
@@ -32,6 +32,7 @@ class Context:
 def document(session: sessions.Session, facts: sessions.Facts, context: Context) -> dict[str, Any]:
     """Return everything known about the session as one JSON object."""
     kept = sessions.kept_because(session, facts, context.timers, context.now_s)
+    treated = treatment.treatment_of(session.options)
     return {
         "version": VERSION,
         "id": session.id,
@@ -43,6 +44,9 @@ def document(session: sessions.Session, facts: sessions.Facts, context: Context)
         "origins": list(session.origins),
         "requested": _interval(session.requested),
         "delivered": _interval(session.delivered),
+        "recompressed": treated.recompressed,
+        "recompressed_because": list(treated.reasons),
+        "burnt_in": treated.burnt_in,
         "progress": None if session.progress is None else round(session.progress, 3),
         "last_frame": instant(session.last_frame),
         "estimated_end": _estimated_end(session, facts, context.now_s),

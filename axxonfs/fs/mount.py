@@ -21,8 +21,8 @@ import trio
 
 from axxonfs.core import errors, status, timers, tree
 from axxonfs.core.view import Changed, Gone, Notice, Settings, View
+from axxonfs.fs import about, kernel, mountpoint
 from axxonfs.fs import journal as journals
-from axxonfs.fs import kernel, mountpoint
 from axxonfs.fs.catalog import Catalog
 from axxonfs.fs.handles import Pollers
 from axxonfs.fs.operations import Operations
@@ -43,7 +43,7 @@ MAX_TASKS = 4096
 GRACE_S = 10.0
 LAST_WORDS_S = 1.0  # for the answers to those that were given up
 RETRY_EVERY_S = 5.0
-HOUSEKEEPING_S = 1.0  # stats.json is rebuilt at most this often
+HOUSEKEEPING_S = 1.0  # the texts in .axxonfs are rebuilt at most this often
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -198,7 +198,11 @@ class _Live:
         return pool, MountState(options, self._catalog, pool, self._pollers, self._journal, tasks)
 
     def _serve_in(self, nursery: trio.Nursery, pool: Pool, state: MountState) -> None:
-        stats = self._view.add_text("stats.json", lambda: status.render(self._stats(pool, state)))
+        mounted_s = time.time()
+        texts = [
+            self._view.add_text("stats.json", lambda: status.render(self._stats(pool, state))),
+            self._view.add_text("mount.json", lambda: status.render(self._about(mounted_s))),
+        ]
         self._notifier.start()
         nursery.start_soon(self._serve)
         nursery.start_soon(self._signals, state)
@@ -208,7 +212,7 @@ class _Live:
         state.tasks.start_lasting(self._renew)
         state.tasks.start_lasting(state.save_for_ever)
         state.resume()
-        state.tasks.start_lasting(self._housekeeping, state, stats)
+        state.tasks.start_lasting(self._housekeeping, state, texts)
 
     async def _serve(self) -> None:
         try:
@@ -252,12 +256,13 @@ class _Live:
                     log.warning("login not renewed error=%s", error)
                 said = str(error)
 
-    async def _housekeeping(self, state: MountState, stats: tree.Node) -> None:
+    async def _housekeeping(self, state: MountState, texts: Sequence[tree.Node]) -> None:
         while True:
             await trio.sleep(HOUSEKEEPING_S)
             state.expire()
             state.drop_readers()
-            self._notify(self._view.refresh_text(stats, time.time()))
+            for text in texts:
+                self._notify(self._view.refresh_text(text, time.time()))
 
     def _notify(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
@@ -266,6 +271,9 @@ class _Live:
                     self._notifier.tell(notice)
                 case Changed(ino):
                     self._pollers.changed(ino)
+
+    def _about(self, mounted_s: float) -> dict[str, object]:
+        return about.document(self._client.link, self._plan.mountpoint, self._plan.options, mounted_s)
 
     def _stats(self, pool: Pool, state: MountState) -> dict[str, object]:
         return {

@@ -20,7 +20,7 @@ import grpc
 
 from axxonfs.core import errors
 from axxonfs.core.line import NARROW_BYTES
-from axxonfs.remote.certificates import Endpoint
+from axxonfs.remote.certificates import Certificate, Endpoint
 from axxonfs.remote.credentials import Credentials
 from axxonfs.remote.login import Login, Metadata
 from axxonfs.remote.statuses import translated
@@ -86,7 +86,7 @@ class _Connection:
 
     def __init__(self, endpoint: Endpoint, trust: Trust | None, options: _Options) -> None:
         self._endpoint = endpoint
-        self._trust = trust
+        self.trust = trust
         self._options = options
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
@@ -106,7 +106,7 @@ class _Connection:
 
     def reset(self, trust: Trust) -> None:
         """End what there is; the next call connects anew."""
-        self._trust = trust
+        self.trust = trust
         self._drop()
 
     def close(self) -> None:
@@ -122,10 +122,10 @@ class _Connection:
     def _connect(self) -> grpc.Channel:
         # With the scheme spelt out, no host name can be taken for another one ("unix:1").
         target = f"dns:///{quote(str(self._endpoint), safe=':[]')}"
-        if self._trust is None:
+        if self.trust is None:
             return grpc.insecure_channel(target, self._options)
-        options = (*self._options, ("grpc.ssl_target_name_override", self._trust.name))
-        return grpc.secure_channel(target, grpc.ssl_channel_credentials(self._trust.root_pem), options)
+        options = (*self._options, ("grpc.ssl_target_name_override", self.trust.name))
+        return grpc.secure_channel(target, grpc.ssl_channel_credentials(self.trust.root_pem), options)
 
 
 class Link:
@@ -157,6 +157,11 @@ class Link:
         self._retrusting = threading.Lock()
         self.endpoint = endpoint
         self.login = Login(lambda: self._control.stubs().authentication, credentials)
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The certificate that the server is trusted for; None in plaintext."""
+        return self._control.trust.certificate if self._control.trust else None
 
     @property
     def control(self) -> Stubs:

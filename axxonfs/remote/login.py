@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 
 from axxonfs.core import errors
+from axxonfs.core.clocks import ClockDifference, clock_difference
 from axxonfs.remote.credentials import Credentials, Password, PasswordFile, PasswordVariable
 from axxonfs.remote.statuses import translated
 from axxonfs.remote.verdict import retry_delay_s, verdict
@@ -84,11 +85,14 @@ class Login:
         *,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._service = service
         self._credentials = credentials
         self._clock = clock
         self._jitter = jitter
+        self._wall_clock = wall_clock
+        self.clock_difference: ClockDifference | None = None  # as the last answer told it
         self._lock = threading.Lock()
         self._token: _Token | None = None
         self._hold: _Refused | _Delayed | None = None
@@ -196,7 +200,7 @@ class Login:
 
     def _renewal(self, token: _Token, deadline_s: float) -> _Token | None:
         """Ask for another token of the same login; None where the server refuses."""
-        asked_at_s = self._clock()
+        asked_at_s, wall_s = self._clock(), self._wall_clock()
         try:
             with translated("renew the login", _values(token.metadata)):
                 answer = self._service().RenewSession2(
@@ -209,13 +213,14 @@ class Login:
         if refusal is not None:
             _log.info("login renewal=refused reason=%r", str(refusal))
             return None
+        self._measure(answer, wall_s)
         return _Token.of(answer, asked_at_s)
 
     def _log_in(self, deadline_s: float) -> _Token:
         """Log in with the password as it is now, if that may be tried at all."""
         self._check_may_try()
         password = self._credentials.source.read()
-        asked_at_s = self._clock()
+        asked_at_s, wall_s = self._clock(), self._wall_clock()
         answer = self._authenticate(password, deadline_s)
         refusal = verdict(answer)
         if refusal is not None:
@@ -223,8 +228,15 @@ class Login:
             self._drop_unusable(answer, deadline_s)
             raise refusal
         self._hold = None
+        self._measure(answer, wall_s)
         _log.info("login user=%r expires_in_s=%d", self._credentials.user, answer.expires_in)
         return _Token.of(answer, asked_at_s)
+
+    def _measure(self, answer: wire.AuthenticateResponseEx, asked_at_s: float) -> None:
+        """Compare the clocks; both times are on the clock on the wall."""
+        self.clock_difference = clock_difference(
+            answer.expires_at, answer.expires_in, asked_at_s=asked_at_s, answered_at_s=self._wall_clock()
+        )
 
     def _authenticate(self, password: Password, deadline_s: float) -> wire.AuthenticateResponseEx:
         request = wire.AuthenticateRequest(user_name=self._credentials.user, password=password.value)

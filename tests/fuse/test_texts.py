@@ -1,9 +1,12 @@
 """Texts while they change: whole whoever reads them, and a script can wait for a change without asking again."""
 
+import hashlib
+import importlib.metadata
 import json
 import os
 import select
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.harness import CLIP, QUICK, TIMEOUT_S, Rig, module_rig, needs, plain_options
+from tests.fuse.harness import CLIP, PASSWORD, QUICK, TIMEOUT_S, USER, Rig, module_rig, needs, plain_options
 
 MIB = 1024 * 1024
 READY = select.POLLIN | select.POLLOUT
@@ -214,3 +217,18 @@ def test_pv_copies_a_result_and_a_text(shared_rig: Rig) -> None:
     for path, expected in ((result, shared_rig.truth(result)), (result.parent / "state", b"completed\n")):
         done = subprocess.run(["pv", "-q", path], capture_output=True, check=True, timeout=TIMEOUT_S)
         assert done.stdout == expected
+
+
+def test_mount_json_says_which_server_it_is_and_how_it_is_trusted(shared_rig: Rig) -> None:
+    about = shared_rig.path / ".axxonfs" / "mount.json"
+    document = json.loads(about.read_text())
+    pem = shared_rig.sim.node_file.read_text()
+    fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    assert document["server"] == f"127.0.0.1:{shared_rig.sim.port}"
+    assert document["account"] == USER
+    assert document["certificate"]["fingerprint"] == f"sha256:{fingerprint}"
+    # The simulator has the clock of this machine, so the difference is none within what is said of it.
+    assert abs(document["clock"]["ahead_s"]) <= document["clock"]["uncertainty_s"]
+    assert (document["mountpoint"], document["read_only"]) == (str(shared_rig.path), False)
+    assert document["axxonfs"] == importlib.metadata.version("axxonfs")
+    assert PASSWORD not in about.read_text()

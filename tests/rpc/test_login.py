@@ -310,6 +310,19 @@ def test_a_token_is_renewed_at_half_its_life_and_not_before(server: Server) -> N
     assert (server.count("RenewSession2"), server.count("AuthenticateEx2")) == (1, 1)
 
 
+def test_a_login_and_each_renewal_compare_the_clocks(server: Server) -> None:
+    server.login.metadata(TIMEOUT_S)
+    first = server.login.clock_difference
+    server.clock.now_s += 151
+    server.login.renew(TIMEOUT_S)
+    second = server.login.clock_difference
+    assert first is not None
+    assert second is not None
+    assert second.measured_at_s > first.measured_at_s
+    for difference in (first, second):  # it is the same clock
+        assert abs(difference.ahead_s) <= difference.uncertainty_s
+
+
 def test_renew_does_nothing_before_it_is_due(server: Server) -> None:
     server.login.renew(TIMEOUT_S)
     server.login.renew(TIMEOUT_S)

@@ -2,6 +2,8 @@
 
 import argparse
 import ast
+import contextlib
+import datetime as dt
 import errno
 import importlib
 import json
@@ -18,8 +20,12 @@ import pytest
 from axxonfs.cli import exits, settings
 from axxonfs.cli.main import COMMANDS
 from axxonfs.core import errors, sessions, status, timers
+from axxonfs.core.clocks import ClockDifference
 from axxonfs.core.spec import Spec
-from axxonfs.fs import options
+from axxonfs.fs import about, options
+from axxonfs.remote.certificates import Certificate, Endpoint
+from axxonfs.remote.channel import Link
+from axxonfs.remote.credentials import Credentials, PasswordVariable
 from tests.unit import builders, doc_tables, test_rooms
 
 ROOT = Path(__file__).parents[2]
@@ -227,6 +233,19 @@ def test_every_key_of_status_json_is_documented() -> None:
     keys = set(paths_in(status.document(session, sessions.Facts(finished_s=1.0), context)))
     table = rows(SEMANTICS, "status.json")
     nested = {word for row in table for word in re.findall(r"`([\w\[\]]+\.[\w.\[\]]+)`", row[1])}
+    assert {row[0].strip("`") for row in table} | nested == keys
+
+
+def test_every_key_of_mount_json_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = dt.datetime.now(dt.UTC)
+    certificate = Certificate(b"", "CN=Server", "Server", (), "CN=Root", now, now)
+    endpoint = Endpoint("127.0.0.1")
+    with contextlib.closing(Link(endpoint, None, Credentials("root", PasswordVariable("NONE")))) as link:
+        link.login.clock_difference = ClockDifference(0.0, 0.5, 0.0)
+        monkeypatch.setattr(Link, "certificate", certificate)
+        keys = set(paths_in(about.document(link, Path("/mnt"), options.MountOptions(), 0.0)))
+    table = rows(SEMANTICS, "mount.json")
+    nested = {word for row in table for word in re.findall(r"`(\w+\.\w+)`", row[1])}
     assert {row[0].strip("`") for row in table} | nested == keys
 
 
