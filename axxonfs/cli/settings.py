@@ -17,10 +17,7 @@ from axxonfs.core import errors, words
 from axxonfs.fs import mountpoint
 from axxonfs.fs.options import MountOptions, parse_options, split_words
 from axxonfs.remote.certificates import Endpoint
-from axxonfs.remote.credentials import PasswordFile, PasswordSource, PasswordVariable
-
-PASSWORD_VARIABLE = "AXXONFS_PASSWORD"  # noqa: S105 - the name of a variable
-SYSTEMD_CREDENTIAL = "axxonfs.password"
+from axxonfs.remote.credentials import PasswordSource, password_source
 
 PREFIX = "AXXONFS"
 # What a file and the environment can say besides the options.
@@ -52,15 +49,7 @@ class Settings:
         Raises:
             CredentialsError: nothing says where.
         """
-        if self.options.password_file:
-            return PasswordFile(self.options.password_file)
-        if os.environ.get(PASSWORD_VARIABLE):
-            return PasswordVariable(PASSWORD_VARIABLE)
-        if os.environ.get("CREDENTIALS_DIRECTORY"):
-            return PasswordFile.of_systemd(SYSTEMD_CREDENTIAL)
-        raise errors.CredentialsError(
-            f"no password: give -o password_file=FILE (a file with mode 0600), or set {PASSWORD_VARIABLE}"
-        )
+        return password_source(self.options.password_file)
 
 
 def gather(

@@ -30,14 +30,14 @@ from axxonfs.fs.options import MountOptions
 from axxonfs.fs.state import MountState
 from axxonfs.reading.pool import Pool
 from axxonfs.reading.tasks import Tasks
-from axxonfs.remote import trust
+from axxonfs.remote.certificates import Endpoint
 from axxonfs.remote.channel import Link
+from axxonfs.remote.connecting import CONNECT_TIMEOUT_S, connect
 from axxonfs.remote.credentials import Credentials
 from axxonfs.remote.exports import ExportClient
 
 log = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S = 10.0
 # Handlers that may wait at once; 99, the default, would freeze metadata as well (measured).
 MAX_TASKS = 4096
 GRACE_S = 10.0
@@ -50,7 +50,7 @@ HOUSEKEEPING_S = 1.0  # the texts in .axxonfs are rebuilt at most this often
 class Plan:
     """What to mount where."""
 
-    endpoint: trust.Endpoint
+    endpoint: Endpoint
     mountpoint: Path  # absolute
     credentials: Credentials
     options: MountOptions
@@ -94,26 +94,13 @@ def _connect(plan: Plan, journal: journals.Journal) -> Link:
 
 
 def _connect_once(plan: Plan, journal: journals.Journal) -> Link:
-    found = _establish(plan, journal)
-    link = Link(plan.endpoint, found, plan.credentials, retrust=lambda: _establish(plan, journal))
-    try:
-        link.login.metadata(CONNECT_TIMEOUT_S)
-    except errors.AxxonfsError:
-        link.close()
-        raise
-    if found is not None and not plan.options.tls_name:
-        journal.learn("tls_name", found.name)
-    return link
-
-
-def _establish(plan: Plan, journal: journals.Journal) -> trust.Trust | None:
-    """Look at the server's certificate and decide; from any thread."""
-    options, endpoint = plan.options, plan.endpoint
-    pins = options.tls_pin
-    if not (pins or options.tls_ca or options.plaintext):
-        pins = trust.load_pins(trust.default_pin_path(), endpoint)
-    wanted = trust.TrustOptions(options.tls_ca, options.tls_name, pins, options.plaintext)
-    return trust.establish(endpoint, wanted, learnt_name=journal.recall("tls_name"), timeout_s=CONNECT_TIMEOUT_S)
+    return connect(
+        plan.endpoint,
+        plan.credentials,
+        plan.options,
+        recall=lambda: journal.recall("tls_name"),
+        learn=lambda name: journal.learn("tls_name", name),
+    )
 
 
 class _Live:

@@ -1,31 +1,19 @@
 """The options of a mount: one word for each, the same in `-o`, in TOML and in `--help`.
 
 Decides what each word means, its unit, its default, and what is wrong with a
-value. Pure values, made by pydantic; reads no files.
+value. What is not about mounts stands in `remote/options.py`. Pure values, made
+by pydantic; reads no files.
 """
 
 import os
 import pathlib
 import re
-import zoneinfo
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
 
-from axxonfs.core import chunks, errors, instants
-from axxonfs.core.words import nearest
-
-_KIB = 1024
-_MIB = 1024 * _KIB
-
-
-def _bytes(value: object) -> object:
-    return instants.parse_size(value) if isinstance(value, str) else value
-
-
-def _seconds(value: object) -> object:
-    return instants.parse_duration(value).total_seconds() if isinstance(value, str) else value
+from axxonfs.remote.options import ClientOptions, Seconds, parsed
 
 
 def _octal(value: object) -> object:
@@ -36,62 +24,22 @@ def _octal(value: object) -> object:
     return int(value, 8)
 
 
-def _words(value: object) -> object:
-    # The first pin itself matches where it begins, and leaves an empty word before it.
-    return [word for word in re.split(r"[\s:;]*(?=sha256:)|[\s;]+", value) if word] if isinstance(value, str) else value
-
-
-def _zone(value: object) -> object:
-    return instants.parse_zone(value) if isinstance(value, str) else value
-
-
-Bytes = Annotated[int, pydantic.BeforeValidator(_bytes), pydantic.Field(ge=0)]
-Seconds = Annotated[float, pydantic.BeforeValidator(_seconds), pydantic.Field(ge=0)]
 Id = Annotated[int, pydantic.Field(ge=0, lt=2**32 - 1)]
 Octal = Annotated[int, pydantic.BeforeValidator(_octal), pydantic.Field(ge=0, le=0o777)]
-Pins = Annotated[tuple[str, ...], pydantic.BeforeValidator(_words)]
-Zone = Annotated[zoneinfo.ZoneInfo, pydantic.BeforeValidator(_zone)]
 
 
-class MountOptions(pydantic.BaseModel):
-    """What can be said about a mount. Sizes take `64K`, `256M`; times take `30s`, `5m`."""
+class MountOptions(ClientOptions):
+    """What can be said about a mount."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-    user: str = pydantic.Field("", description="account to log in with; USER@HOST says the same")
-    password_file: pathlib.Path | None = pydantic.Field(
-        None, description="file with the password, readable by its owner only; else AXXONFS_PASSWORD is used"
-    )
-    tls_ca: pathlib.Path | None = pydantic.Field(None, description="PEM file: a CA, or the node's own certificate")
-    tls_name: str | None = pydantic.Field(None, description="name that the certificate must carry")
-    tls_pin: Pins = pydantic.Field((), description="sha256:... of the certificate that is accepted; several with ;")
-    plaintext: bool = pydantic.Field(False, description="no TLS; for loopback addresses only")  # noqa: FBT003
     ro: bool = pydantic.Field(False, description="read-only: no new/, no writable control")  # noqa: FBT003
     allow_other: bool = pydantic.Field(False, description="let other users in, as the modes say")  # noqa: FBT003
     uid: Id = pydantic.Field(default_factory=os.getuid, description="owner of the files")
     gid: Id = pydantic.Field(default_factory=os.getgid, description="group of the files")
     umask: Octal = pydantic.Field(0, description="permission bits that are taken away, in octal")
-    cache_size: Bytes = pydantic.Field(64 * _MIB, ge=4 * _MIB, description="bytes of results kept in memory")
-    chunk_size: Bytes = pydantic.Field(_MIB, description="bytes per chunk of a long run, in whole KiB up to 4095K")
-    read_timeout: Seconds = pydantic.Field(30.0, ge=1, description="a read that waits longer fails")
-    rate_limit: Bytes = pydantic.Field(0, description="bytes of results per second; 0: no limit")
-    max_streams: int = pydantic.Field(16, ge=1, le=256, description="downloads open at once")
     keep: Seconds = pydantic.Field(24 * 3600.0, description="own results are kept alive this long until they are read")
-    destroy: Literal["own", "all", "none"] = pydantic.Field("own", description="whose sessions rm may destroy")
-    timezone: Zone | None = pydantic.Field(None, description="IANA zone of local times in specs and of names")
     retry: Seconds = pydantic.Field(0.0, description="wait this long for a server that is away before giving up")
     state_dir: pathlib.Path | None = pydantic.Field(None, description="where the journal is kept")
     log_level: Literal["debug", "info", "warning", "error"] = pydantic.Field("info", description="how much is logged")
-    time_factor: float = pydantic.Field(
-        1.0, gt=0, allow_inf_nan=False, description="divides all timers; for tests against the simulator"
-    )
-
-    @pydantic.field_validator("chunk_size")
-    @classmethod
-    def _whole_kib(cls, value: int) -> int:
-        if value % _KIB or value // _KIB not in chunks.CHUNK_KB_RANGE:
-            raise ValueError("takes whole KiB from 1K to 4095K")
-        return value
 
 
 def parse_options(words: Mapping[str, Any], places: Mapping[str, str] | None = None) -> MountOptions:
@@ -100,11 +48,7 @@ def parse_options(words: Mapping[str, Any], places: Mapping[str, str] | None = N
     Raises:
         ConfigurationError: a word is unknown or its value wrong; the text names it and its place.
     """
-    try:
-        return MountOptions.model_validate(words)
-    except pydantic.ValidationError as error:
-        rows = [_sentence(row, places or {}) for row in error.errors()]
-        raise errors.ConfigurationError("; ".join(rows)) from error
+    return parsed(MountOptions, words, places or {}, see="axxonfs mount --help")
 
 
 def split_words(text: str) -> dict[str, str | bool]:
@@ -114,13 +58,3 @@ def split_words(text: str) -> dict[str, str | bool]:
         key, equals, value = word.partition("=")
         words[key] = value if equals else True
     return words
-
-
-def _sentence(row: Any, places: Mapping[str, str]) -> str:  # noqa: ANN401 - pydantic's details are of any type
-    name = str(row["loc"][0])
-    place = f"{places[name]}: " if places.get(name) else ""
-    if row["type"] == "extra_forbidden":
-        near = nearest(name, MountOptions.model_fields)
-        hint = f"did you mean {near[0]}?" if near else "see axxonfs mount --help"
-        return f"{place}option {name} is unknown: {hint}"
-    return f"{place}option {name}: {row['msg'].removeprefix('Value error, ')} (got {row['input']!r})"

@@ -16,6 +16,9 @@ from typing import Protocol, Self
 
 from axxonfs.core import errors
 
+PASSWORD_VARIABLE = "AXXONFS_PASSWORD"  # noqa: S105 - the name of a variable
+SYSTEMD_CREDENTIAL = "axxonfs.password"
+
 _PASSWORD_LIMIT_BYTES = 4096  # a wrong path must not read a film into memory
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -110,6 +113,23 @@ class Credentials:
 
     user: str
     source: PasswordSource
+
+
+def password_source(path: Path | None) -> PasswordSource:
+    """Return where this process reads its password: the file `path`, else the environment, else systemd.
+
+    Raises:
+        CredentialsError: nothing says where.
+    """
+    if path:
+        return PasswordFile(path)
+    if os.environ.get(PASSWORD_VARIABLE):
+        return PasswordVariable(PASSWORD_VARIABLE)
+    if os.environ.get("CREDENTIALS_DIRECTORY"):
+        return PasswordFile.of_systemd(SYSTEMD_CREDENTIAL)
+    raise errors.CredentialsError(
+        f"no password: give the option password_file=FILE (a file with mode 0600), or set {PASSWORD_VARIABLE}"
+    )
 
 
 def _version(status: os.stat_result) -> Hashable:

@@ -122,7 +122,7 @@ CASES = {
     "a password for all to read": Case(3, "run `chmod 600 {scratch}/open`", {"password_file": "{scratch}/open"}),
     "a missing password file": Case(3, "cannot read the password file", {"password_file": "{scratch}/none"}),
     "an empty password file": Case(3, "holds no password", {"password_file": "{scratch}/empty"}),
-    "no password": Case(3, "give -o password_file=FILE", {"password_file": None}),
+    "no password": Case(3, "give the option password_file=FILE", {"password_file": None}),
     "an unknown option": Case(2, "option passwd is unknown", {"passwd": "x"}),
     "a wrong value": Case(2, "option cache_size:", {"cache_size": "much"}),
     "no account": Case(2, "give the account to log in with", server="127.0.0.1"),

@@ -17,15 +17,16 @@ from typing import Any
 
 import pytest
 
-from axxonfs.cli import exits, settings
+from axxonfs.cli import exits
 from axxonfs.cli.main import COMMANDS
 from axxonfs.core import errors, sessions, status, timers
 from axxonfs.core.clocks import ClockDifference
 from axxonfs.core.spec import Spec
 from axxonfs.fs import about, options
+from axxonfs.remote import options as client_options
 from axxonfs.remote.certificates import Certificate, Endpoint
 from axxonfs.remote.channel import Link
-from axxonfs.remote.credentials import Credentials, PasswordVariable
+from axxonfs.remote.credentials import SYSTEMD_CREDENTIAL, Credentials, PasswordVariable
 from tests.unit import builders, doc_tables, test_rooms
 
 ROOT = Path(__file__).parents[2]
@@ -39,11 +40,11 @@ SOURCES = {path.relative_to(PACKAGE): path.read_text("utf-8") for path in sorted
 
 # The word for what an option takes.
 KINDS: dict[Any, str] = {
-    options.Bytes: "size",
-    options.Seconds: "time",
+    client_options.Bytes: "size",
+    client_options.Seconds: "time",
     options.Octal: "octal",
-    options.Pins: "pins",
-    options.Zone: "zone",
+    client_options.Pins: "pins",
+    client_options.Zone: "zone",
     pathlib.Path: "path",
     bool: "flag",
     int: "number",
@@ -333,7 +334,7 @@ def test_the_unit_runs_a_command_that_exists_with_the_credential_that_it_looks_f
     command = re.search(r"^ExecStart=axxonfs (\w+) (.*)$", UNIT, re.MULTILINE)
     assert command
     assert set(re.findall(r"--[\w-]+", command[2])) <= options_of(command[1])
-    assert f"LoadCredential={settings.SYSTEMD_CREDENTIAL}:" in UNIT
+    assert f"LoadCredential={SYSTEMD_CREDENTIAL}:" in UNIT
 
 
 def test_the_unit_does_not_try_again_what_only_a_person_can_mend() -> None:

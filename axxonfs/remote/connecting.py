@@ -1,0 +1,58 @@
+"""From options to a link: the server is found trustworthy, the account is logged in.
+
+Decides in which order: the certificate before any password, and the login before
+anything is promised to anybody. Blocking, without state: any thread may call it.
+"""
+
+from collections.abc import Callable
+
+from axxonfs.core import errors
+from axxonfs.remote import trust
+from axxonfs.remote.channel import Link
+from axxonfs.remote.credentials import Credentials
+from axxonfs.remote.options import ClientOptions
+
+CONNECT_TIMEOUT_S = 10.0
+
+
+def connect(
+    endpoint: trust.Endpoint,
+    credentials: Credentials,
+    options: ClientOptions,
+    *,
+    recall: Callable[[], str | None] = lambda: None,
+    learn: Callable[[str], None] = lambda _name: None,
+) -> Link:
+    """Return a link that is logged in; close it in the end.
+
+    `recall` returns the name in the server's certificate as an earlier connection
+    met it, `learn` remembers it.
+
+    Raises:
+        CertificateError, ConfigurationError: nothing says that the server may be trusted.
+        CredentialsError, AccessError: there is no password, or the server does not take it.
+        ServerAwayError, DeadlineError: the server did not answer.
+    """
+
+    def establish() -> trust.Trust | None:
+        return _establish(endpoint, options, recall())
+
+    found = establish()
+    link = Link(endpoint, found, credentials, retrust=establish)
+    try:
+        link.login.metadata(CONNECT_TIMEOUT_S)
+    except errors.AxxonfsError:
+        link.close()
+        raise
+    if found is not None and not options.tls_name:
+        learn(found.name)
+    return link
+
+
+def _establish(endpoint: trust.Endpoint, options: ClientOptions, learnt_name: str | None) -> trust.Trust | None:
+    """Look at the server's certificate and decide; from any thread."""
+    pins = options.tls_pin
+    if not (pins or options.tls_ca or options.plaintext):
+        pins = trust.load_pins(trust.default_pin_path(), endpoint)
+    wanted = trust.TrustOptions(options.tls_ca, options.tls_name, pins, options.plaintext)
+    return trust.establish(endpoint, wanted, learnt_name=learnt_name, timeout_s=CONNECT_TIMEOUT_S)
