@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import trio
 
 from axxonfs.core import document, errors, folder, instants, sessions, spec, tree, view
-from axxonfs.fs.catalog import Catalog
+from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs.starter import WRITE_DEADLINE_S, Starter
 from axxonfs.reading.reader import ResultReader
 

@@ -21,9 +21,9 @@ import trio
 
 from axxonfs.core import errors, status, timers, tree
 from axxonfs.core.view import Changed, Gone, Notice, Settings, View
+from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs import about, kernel, mountpoint
 from axxonfs.fs import journal as journals
-from axxonfs.fs.catalog import Catalog
 from axxonfs.fs.handles import Pollers
 from axxonfs.fs.operations import Operations
 from axxonfs.fs.options import MountOptions

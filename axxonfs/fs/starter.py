@@ -21,7 +21,7 @@ import trio
 from axxonfs.core import errors, sessions, spec
 from axxonfs.core.folder import NewFolder
 from axxonfs.core.view import Entry, SessionInfo
-from axxonfs.fs.catalog import Catalog
+from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs.journal import Intent, Journal
 from axxonfs.reading.tasks import Tasks
 from axxonfs.wire import export_pb2, export_service_pb2

@@ -11,8 +11,8 @@ import time
 import trio
 
 from axxonfs.core import errors, folder, spec, tree, view
+from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs import handles
-from axxonfs.fs.catalog import Catalog
 from axxonfs.fs.journal import Journal, SavedFile
 from axxonfs.fs.options import MountOptions
 from axxonfs.fs.starter import Starter

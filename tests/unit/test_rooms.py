@@ -15,16 +15,17 @@ MAY_IMPORT = {
     "core": {"wire"},
     "remote": {"wire", "stubs", "core"},
     "reading": {"wire", "core", "remote"},
-    "fs": {"wire", "core", "remote", "reading"},
+    "exporting": {"wire", "core", "remote", "reading"},
+    "fs": {"wire", "core", "remote", "reading", "exporting"},
     "simulator": {"wire", "stubs", "core.timers"},
-    "cli": {"wire", "core", "remote", "reading", "fs", "simulator"},
+    "cli": {"wire", "core", "remote", "reading", "exporting", "fs", "simulator"},
 }
 # One border per foreign thing.
 BORDERS = {
     "grpc": {"stubs", "remote", "simulator"},
     "grpc_health": {"simulator"},
     "pyfuse3": {"fs.operations", "fs.kernel", "fs.mount"},
-    "trio": {"remote.download", "reading", "fs"},
+    "trio": {"remote.download", "reading", "exporting", "fs"},
     "sqlite3": {"fs.journal", "simulator"},
     "av": {"simulator", "cli.demo"},
     "PIL": {"simulator"},

@@ -16,7 +16,7 @@ import trio
 
 from axxonfs.core import cameras, errors, sessions
 from axxonfs.core.view import LISTINGS_BEFORE_DROPPED, Entry, Notice, SessionInfo, View
-from axxonfs.fs.journal import Journal
+from axxonfs.exporting.records import Records
 from axxonfs.remote.exports import ExportClient
 from axxonfs.wire import export_service_pb2
 
@@ -40,7 +40,7 @@ Listener = Callable[[Sequence[SessionInfo]], None]
 class Catalog:
     """Keeps the view in step with the server."""
 
-    def __init__(self, client: ExportClient, view: View, journal: Journal, notify: Notify) -> None:
+    def __init__(self, client: ExportClient, view: View, journal: Records, notify: Notify) -> None:
         self.client = client
         self.view = view
         self.watchers = 0  # open handles that follow a text
