@@ -11,9 +11,9 @@ from pathlib import Path
 
 from axxonfs.cli import background, exits, logs, settings
 from axxonfs.core import errors
-from axxonfs.fs import mount
+from axxonfs.fs import mount, privileges
 from axxonfs.fs.options import MountOptions
-from axxonfs.remote.credentials import Credentials
+from axxonfs.remote.credentials import PASSWORD_VARIABLE, Credentials
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -41,6 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Mount; in the background the parent returns once the mount answers."""
     plan = make_plan(args)
+    privileges.forget_variable(PASSWORD_VARIABLE)
     logs.configure(plan.options.log_level, args.log_format)
     if args.foreground:
         mount.run(plan, background.tell_systemd)

@@ -205,11 +205,20 @@ def _normalize_instant(options: export_pb2.Options, name: str) -> None:
         setattr(options.archive, name, instants.format_wire(instant))
 
 
+def secrets_in(options: export_pb2.Options) -> list[str]:
+    """Return the passwords among the options."""
+    return [setting.password for setting in _passwords(options)]
+
+
 def without_secrets(options: export_pb2.Options) -> export_pb2.Options:
     """Return a copy with empty passwords, for whatever outlives the start of an export."""
     copy = export_pb2.Options()
     copy.CopyFrom(options)
-    for setting in copy.stream.settings if copy.HasField("stream") else ():
-        if setting.WhichOneof("setting") == "password":
-            setting.password = ""
+    for setting in _passwords(copy):
+        setting.password = ""
     return copy
+
+
+def _passwords(options: export_pb2.Options) -> list[export_pb2.StreamSetting]:
+    settings = options.stream.settings if options.HasField("stream") else ()
+    return [setting for setting in settings if setting.WhichOneof("setting") == "password"]

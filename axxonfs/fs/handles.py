@@ -249,6 +249,9 @@ class SpecHandle(Plain):
         self._node.mtime_ns = self._node.ctime_ns = time.time_ns()
 
     async def _settle(self, content: folder.Written, outcome: document.Outcome) -> None:
+        if content.submitted is not None and _was_submitted(content):
+            # A program that repeats a refused write writes its passwords once more.
+            hide_secrets(self._node)
         match outcome:
             case document.Refuse(error):
                 self._note(error)
@@ -257,9 +260,6 @@ class SpecHandle(Plain):
                 pass  # a file that was removed while it was open starts nothing
             case document.Submit(data):
                 await self._submit(content, data)
-            case _ if content.submitted is not None and _was_submitted(content):
-                # A program that repeats a refused write writes its passwords once more.
-                hide_secrets(self._node)
             case _:
                 pass
 

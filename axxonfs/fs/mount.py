@@ -22,7 +22,7 @@ import trio
 from axxonfs.core import errors, status, timers, tree
 from axxonfs.core.view import Changed, Gone, Notice, Settings, View
 from axxonfs.exporting.catalog import Catalog
-from axxonfs.fs import about, kernel, mountpoint
+from axxonfs.fs import about, kernel, mountpoint, privileges
 from axxonfs.fs import journal as journals
 from axxonfs.fs.handles import Pollers
 from axxonfs.fs.operations import Operations
@@ -69,6 +69,7 @@ def run(plan: Plan, ready: Callable[[], None]) -> None:
     Raises:
         AxxonfsError: the mount did not come up; nothing was mounted.
     """
+    privileges.give_up()
     kernel.bound_malloc()
     mountpoint.check_fuse()
     mountpoint.check(plan.mountpoint)

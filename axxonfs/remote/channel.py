@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -179,9 +179,16 @@ class Link:
         return self._wide.stubs()
 
     def ask(
-        self, method: "grpc.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request, doing: str, timeout_s: float
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[_Request, _Reply]",
+        request: _Request,
+        doing: str,
+        timeout_s: float,
+        secrets: Sequence[str] = (),
     ) -> _Reply:
         """Make a call with one answer; `doing` names it in errors, `timeout_s` bounds it with its login.
+
+        Should the server repeat what stands in `secrets`, errors do not.
 
         Raises:
             AxxonfsError: see the table in axxonfs.remote.statuses.
@@ -190,7 +197,7 @@ class Link:
         def once(metadata: Metadata, left_s: float) -> _Reply:
             return method(request, timeout=left_s, metadata=metadata)
 
-        return self._with_token(once, doing, timeout_s)
+        return self._with_token(once, doing, timeout_s, secrets)
 
     def collect(
         self, method: "grpc.UnaryStreamMultiCallable[_Request, _Reply]", request: _Request, doing: str, timeout_s: float
@@ -203,15 +210,17 @@ class Link:
         return self._with_token(once, doing, timeout_s)
 
     @contextlib.contextmanager
-    def authorised(self, doing: str, timeout_s: float, *, again: bool = False) -> Iterator[Metadata]:
+    def authorised(
+        self, doing: str, timeout_s: float, *, again: bool = False, secrets: Sequence[str] = ()
+    ) -> Iterator[Metadata]:
         """Yield what a call must carry, and translate what the call raises; a rejected token is not used again.
 
-        `again` says that the token before this one was rejected, too.
+        `again` says that the token before this one was rejected, too; `secrets` are kept out of errors, as the token.
         """
         metadata: Metadata = ()
         try:
             metadata = self.login.metadata(timeout_s)
-            with translated(doing, [value for _, value in metadata]):
+            with translated(doing, [*secrets, *(value for _, value in metadata)]):
                 yield metadata
         except errors.TokenRejectedError:
             self.login.reject(metadata, again=again)
@@ -240,14 +249,20 @@ class Link:
         finally:
             self._retrusting.release()
 
-    def _with_token(self, once: Callable[[Metadata, float], _Result], doing: str, timeout_s: float) -> _Result:
+    def _with_token(
+        self,
+        once: Callable[[Metadata, float], _Result],
+        doing: str,
+        timeout_s: float,
+        secrets: Sequence[str] = (),
+    ) -> _Result:
         """Make a call under one deadline; a rejected token costs a fresh login and one more try."""
         deadline_s = time.monotonic() + timeout_s
         try:
-            with self.authorised(doing, timeout_s) as metadata:
+            with self.authorised(doing, timeout_s, secrets=secrets) as metadata:
                 return once(metadata, _left_s(deadline_s))
         except errors.TokenRejectedError:
-            with self.authorised(doing, _left_s(deadline_s), again=True) as metadata:
+            with self.authorised(doing, _left_s(deadline_s), again=True, secrets=secrets) as metadata:
                 return once(metadata, _left_s(deadline_s))
 
 

@@ -6,9 +6,7 @@ file), without state: any thread may call it. Facts: docs/semantics.md, "Command
 """
 
 import dataclasses
-import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Hashable
 from pathlib import Path
@@ -21,9 +19,6 @@ SYSTEMD_CREDENTIAL = "axxonfs.password"
 
 _PASSWORD_LIMIT_BYTES = 4096  # a wrong path must not read a film into memory
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-
-# A digest of a password without a key could be guessed at from a core dump or a log.
-_DIGEST_KEY = secrets.token_bytes(32)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,19 +87,18 @@ class PasswordFile:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PasswordVariable:
-    """An environment variable of this process."""
+    """What an environment variable held; `value` is that, for a process that forgets the variable itself."""
 
     name: str
+    value: str = dataclasses.field(repr=False)
 
     def read(self) -> Password:
-        """Return the password as it is now."""
-        value = os.environ.get(self.name, "")
-        return Password(_one_line(os.fsencode(value), f"the environment variable {self.name}"), self.version())
+        """Return the password."""
+        return Password(_one_line(os.fsencode(self.value), f"the environment variable {self.name}"), self.version())
 
     def version(self) -> Hashable:
-        """Return a digest that only this process can make."""
-        value = os.environ.get(self.name)
-        return hashlib.blake2b(os.fsencode(value), key=_DIGEST_KEY).digest() if value else None
+        """Return always the same: what a process was given does not change."""
+        return self.name if self.value else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,7 +118,7 @@ def password_source(path: Path | None) -> PasswordSource:
     if path:
         return PasswordFile(path)
     if os.environ.get(PASSWORD_VARIABLE):
-        return PasswordVariable(PASSWORD_VARIABLE)
+        return PasswordVariable(PASSWORD_VARIABLE, os.environ[PASSWORD_VARIABLE])
     if os.environ.get("CREDENTIALS_DIRECTORY"):
         return PasswordFile.of_systemd(SYSTEMD_CREDENTIAL)
     raise errors.CredentialsError(

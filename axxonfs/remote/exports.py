@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from axxonfs.core import errors
+from axxonfs.core.options import secrets_in
 from axxonfs.remote.channel import LOOKUP_TIMEOUT_S, Link
 from axxonfs.wire import domain_pb2 as domain
 from axxonfs.wire import export_pb2 as export
@@ -61,7 +62,8 @@ class ExportClient:
             DeadlineError, ServerAwayError: also when the export may have started all the same.
         """
         request = service.StartSessionRequest(session_options=options)
-        reply = self.link.ask(self.link.control.exports.StartSession, request, "start the export", timeout_s)
+        method = self.link.control.exports.StartSession
+        reply = self.link.ask(method, request, "start the export", timeout_s, secrets_in(options))
         if not reply.started_session_id:
             raise errors.ServerAwayError("cannot start the export: the server answered without a session id")
         return reply.started_session_id

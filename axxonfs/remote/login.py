@@ -209,7 +209,7 @@ class Login:
         except _REFUSALS as error:
             _log.info("login renewal=refused reason=%r", str(error))
             return None
-        refusal = verdict(answer)
+        refusal = verdict(answer, _values(token.metadata))
         if refusal is not None:
             _log.info("login renewal=refused reason=%r", str(refusal))
             return None
@@ -222,7 +222,7 @@ class Login:
         password = self._credentials.source.read()
         asked_at_s, wall_s = self._clock(), self._wall_clock()
         answer = self._authenticate(password, deadline_s)
-        refusal = verdict(answer)
+        refusal = verdict(answer, (password.value,))
         if refusal is not None:
             self._hold_back(refusal, password)
             self._drop_unusable(answer, deadline_s)

@@ -6,6 +6,7 @@ of the wire contract.
 """
 
 import re
+from collections.abc import Iterable
 
 from axxonfs.core import errors
 from axxonfs.remote.statuses import printable
@@ -58,14 +59,14 @@ def retry_delay_s(failures: int, jitter: float) -> float:
     return longest * (1 - jitter / 2)
 
 
-def verdict(answer: wire.AuthenticateResponseEx) -> errors.AccessError | None:
-    """Return why an answer to a login is none; None for one that can be used.
+def verdict(answer: wire.AuthenticateResponseEx, secrets: Iterable[str] = ()) -> errors.AccessError | None:
+    """Return why an answer to a login is none, without a word of `secrets`; None for one that can be used.
 
     A code that is not known here counts as delayed: it is not the one for wrong
     credentials, and a mount should come back by itself.
     """
     description = answer.error_description
-    said = f" ({printable(description.description)})" if description.description else ""
+    said = f" ({printable(description.description, secrets)})" if description.description else ""
     if description.reached_connection_limit.value:
         return errors.LoginDelayedError(f"the server has too many connections of this kind{said}")
     if description.incorrect_client_type.value:

@@ -112,6 +112,11 @@ class Logins:
         with self._lock:
             self._tokens.clear()
 
+    def tokens(self) -> tuple[str, ...]:
+        """Return the values of all tokens that were given out and not taken back: for tests that look for leaks."""
+        with self._lock:
+            return tuple(self._tokens)
+
     def open_logins(self) -> int:
         """Return how many logins have a token that is still valid."""
         with self._lock:

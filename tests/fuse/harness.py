@@ -64,6 +64,7 @@ class Rig:
     path: Path
     scratch: Path
     options: dict[str, str]
+    words: list[str] = dataclasses.field(default_factory=list)  # further ones of the command line
     process: "subprocess.Popen[bytes] | None" = None
     ended: bool = False  # by the test itself
 
@@ -75,7 +76,18 @@ class Rig:
     def command(self) -> list[str]:
         words = ",".join(f"{key}={value}" if value else key for key, value in self.options.items())
         where = f"{USER}@127.0.0.1:{self.sim.port}"
-        return [sys.executable, "-m", "axxonfs", "mount", where, str(self.path), "-o", words, "--foreground"]
+        return [
+            sys.executable,
+            "-m",
+            "axxonfs",
+            "mount",
+            where,
+            str(self.path),
+            "-o",
+            words,
+            "--foreground",
+            *self.words,
+        ]
 
     def start(self) -> None:
         """Mount, and wait until the mount answers."""
