@@ -7,8 +7,9 @@ domain errors and the words of error texts. Facts: sections 1.2 and 3 of the wir
 contract.
 """
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -29,6 +30,8 @@ _EXPECTED = {
     FieldDescriptor.TYPE_DOUBLE: "a number that fits",
     FieldDescriptor.TYPE_MESSAGE: 'a duration in seconds, as in "90s"',
 }
+# The largest float of 32 bits, and how protobuf's JSON writes it: larger than any, and so refused when it is read.
+_LARGEST_FLOAT, _LARGEST_ROUNDED = 2.0**128 - 2.0**104, 3.4028235e38
 
 Form = dict[str, Any]
 
@@ -134,12 +137,26 @@ def build(form: Form) -> export_pb2.Options:
 def form_of(options: export_pb2.Options) -> Form:
     """Return the form of a message; unknown fields and a duration that is none are left out."""
     try:
-        return json_format.MessageToDict(options, preserving_proto_field_name=True)
+        form = json_format.MessageToDict(options, preserving_proto_field_name=True)
     except json_format.SerializeToJsonError:
         valid = export_pb2.Options()
         valid.CopyFrom(options)
         valid.live.ClearField("duration")
-        return json_format.MessageToDict(valid, preserving_proto_field_name=True)
+        form = json_format.MessageToDict(valid, preserving_proto_field_name=True)
+    return cast("Form", _readable(form))
+
+
+def _readable(value: object) -> object:
+    """Return a value of a form as protobuf reads it again: it rounds the largest float up, and then refuses it."""
+    match value:
+        case dict():
+            return {key: _readable(item) for key, item in value.items()}
+        case list():
+            return [_readable(item) for item in value]
+        case float() if abs(value) == _LARGEST_ROUNDED:
+            return math.copysign(_LARGEST_FLOAT, value)
+        case _:
+            return value
 
 
 def settings_of(form: Form) -> list[Form]:

@@ -27,6 +27,7 @@ class Context:
     timers: Timers
     now_s: float
     stale_since_s: float | None = None
+    stale_because: str = ""
 
 
 def document(session: sessions.Session, facts: sessions.Facts, context: Context) -> dict[str, Any]:
@@ -60,6 +61,7 @@ def document(session: sessions.Session, facts: sessions.Facts, context: Context)
         "kept_until": epoch(facts.keep_until_s),
         "expires": _expiry(session, facts, context.timers),
         "stale_since": epoch(context.stale_since_s),
+        "stale_because": context.stale_because or None,
         "last_error": facts.last_error or None,
     }
 

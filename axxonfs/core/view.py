@@ -60,6 +60,7 @@ class View:
         self.tree = tree.Tree(_ns(now_s))
         self.entries: dict[str, Entry] = {}
         self.stale_since_s: float | None = None
+        self._stale_because = ""
         self.known: dict[str, Facts] = {}  # facts of sessions that were not listed yet
         self._now_s = now_s
         self._destroyed: dict[str, int] = {}
@@ -150,12 +151,12 @@ class View:
         entry = self.entries.get(session_id)
         return self._end(entry, why) if entry else []
 
-    def set_stale(self, since_s: float | None, now_s: float) -> list[Notice]:
-        """Say since when the picture is stale; None when it is fresh again."""
-        if since_s == self.stale_since_s:
+    def set_stale(self, since_s: float | None, now_s: float, because: str = "") -> list[Notice]:
+        """Say since when the picture is stale, and why; None when it is fresh again."""
+        if (since_s, because) == (self.stale_since_s, self._stale_because):
             return []
         self._now_s = now_s
-        self.stale_since_s = since_s
+        self.stale_since_s, self._stale_because = since_s, because
         return [notice for entry in self.entries.values() for notice in session_folder.outdate(entry, _ns(now_s))]
 
     # -- what this mount does ------------------------------------------------
@@ -305,6 +306,7 @@ class View:
             timers=self.settings.timers,
             now_s=self._now_s,
             stale_since_s=self.stale_since_s,
+            stale_because=self._stale_because,
         )
         return status.document(entry.session, entry.facts, context)
 

@@ -46,6 +46,7 @@ class Catalog:
         self.watchers = 0  # open handles that follow a text
         self.listeners: list[Listener] = []
         self.last_listing_s: float | None = None
+        self._failure: type[errors.AxxonfsError] | None = None  # of the last listing
         self._journal = journal
         self._notify = notify
         self._timers = view.settings.timers
@@ -95,6 +96,7 @@ class Catalog:
         before = set(self.view.entries)
         notices = self.view.apply_listing(listing, now_s)
         notices += self.view.set_stale(None, now_s)
+        self._failure = None
         for listener in self.listeners:
             listener(listing)
         if self._listings == LISTINGS_BEFORE_DROPPED:
@@ -159,9 +161,13 @@ class Catalog:
         )
 
     def _note_failure(self, error: errors.AxxonfsError) -> None:
-        if self.view.stale_since_s is None:
-            log.warning("server away, showing the last picture error=%s", error)
-            self._notify(self.view.set_stale(self.last_listing_s or time.time(), time.time()))
+        # Another kind of failure is news; the same one in other words is not worth a change of every text.
+        if type(error) is self._failure:
+            return
+        self._failure = type(error)
+        log.warning("server away, showing the last picture error=%s", error)
+        since_s = self.view.stale_since_s or self.last_listing_s or time.time()
+        self._notify(self.view.set_stale(since_s, time.time(), str(error)))
 
     # -- keeping alive ------------------------------------------------------------
 

@@ -241,7 +241,7 @@ def test_every_key_of_mount_json_is_documented(monkeypatch: pytest.MonkeyPatch) 
     now = dt.datetime.now(dt.UTC)
     certificate = Certificate(b"", "CN=Server", "Server", (), "CN=Root", now, now)
     endpoint = Endpoint("127.0.0.1")
-    with contextlib.closing(Link(endpoint, None, Credentials("root", PasswordVariable("NONE")))) as link:
+    with contextlib.closing(Link(endpoint, None, Credentials("root", PasswordVariable("NONE", "")))) as link:
         link.login.clock_difference = ClockDifference(0.0, 0.5, 0.0)
         monkeypatch.setattr(Link, "certificate", certificate)
         keys = set(paths_in(about.document(link, Path("/mnt"), options.MountOptions(), 0.0)))

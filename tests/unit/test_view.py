@@ -349,7 +349,8 @@ def test_sessions_of_an_earlier_run_are_own_again(shown: view.View) -> None:
 def test_a_stale_picture_says_since_when(shown: view.View) -> None:
     shown.apply_listing([builders.completed()], NOW_S)
     assert status(shown)["stale_since"] is None
-    notices = shown.set_stale(NOW_S, NOW_S + 9)
+    notices = shown.set_stale(NOW_S, NOW_S + 9, "nothing listens there")
+    assert status(shown)["stale_because"] == "nothing listens there"
     assert notices == [view.Changed(node(shown, "status.json").ino)]
     assert status(shown)["stale_since"] == "1970-01-12T13:46:40Z"
     shown.set_stale(None, NOW_S + 10)
