@@ -7,7 +7,6 @@ fork). One fork and a session of its own are enough: the parent ends at once.
 import logging
 import os
 import signal
-import socket
 import sys
 import syslog
 import traceback
@@ -105,14 +104,3 @@ def _detach() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-
-
-def tell_systemd() -> None:
-    """Tell systemd that the mount answers, where it asked to be told (`Type=notify`)."""
-    address = os.environ.pop("NOTIFY_SOCKET", None)
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-        sender.sendto(b"READY=1\nSTATUS=mounted", address)

@@ -8,12 +8,13 @@ and `axxonfs simulate` needs an extra of the package.
 import argparse
 import importlib
 import importlib.metadata
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from axxonfs.cli import exits
+from axxonfs.cli import exits, logs
 from axxonfs.core import errors
 
 COMMANDS = {
@@ -35,13 +36,17 @@ class _Command(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    return run(lambda: parse(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(arguments: Callable[[], argparse.Namespace]) -> int:
+    """Run the command whose arguments these are, and return its exit status."""
     try:
-        args = _parser(words).parse_args(words)
+        args = arguments()
         status: int = args.run(args)
         sys.stdout.flush()
     except errors.AxxonfsError as error:
-        print(f"axxonfs: {error}", file=sys.stderr)
+        print(f"{logs.prefix(logging.ERROR)}axxonfs: {error}", file=sys.stderr)
         return exits.status_of(error)
     except KeyboardInterrupt:
         return exits.INTERRUPTED
@@ -50,6 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.FAILED
     return status
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments of a command line; `run` in it is the command.
+
+    Raises:
+        ConfigurationError: the command needs packages that are not there.
+        SystemExit: argparse has said what is wrong.
+    """
+    return _parser(words).parse_args(words)
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

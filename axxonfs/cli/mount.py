@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from axxonfs.cli import background, exits, logs, settings
+from axxonfs.cli import background, exits, logs, settings, systemd
 from axxonfs.core import errors
 from axxonfs.fs import mount, privileges
 from axxonfs.fs.options import MountOptions
@@ -35,7 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--foreground", action="store_true", help="stay; log to the terminal")
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, source="")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
     privileges.forget_variable(PASSWORD_VARIABLE)
     logs.configure(plan.options.log_level, args.log_format)
     if args.foreground:
-        mount.run(plan, background.tell_systemd)
-        return exits.OK
+        return _serve_here(plan)
     return background.run(lambda ready: _serve(plan, ready))
 
 
@@ -61,12 +60,22 @@ def make_plan(args: argparse.Namespace) -> mount.Plan:
     user = found.options.user
     if not user:
         raise errors.ConfigurationError("give the account to log in with: axxonfs mount USER@HOST MOUNTPOINT")
-    return mount.Plan(found.endpoint, found.mountpoint, Credentials(user, found.password), found.options)
+    return mount.Plan(found.endpoint, found.mountpoint, Credentials(user, found.password), found.options, args.source)
 
 
 def _option_help() -> str:
     rows = MountOptions.model_fields.items()
     return "\n".join(f"  {name:<14} {field.description}" for name, field in rows)
+
+
+def _serve_here(plan: mount.Plan) -> int:
+    service = systemd.Service.of_environment(plan.mountpoint)
+    try:
+        mount.run(plan, service.ready, service.say)
+    except errors.AxxonfsError as error:
+        service.say(str(error))
+        raise
+    return exits.OK
 
 
 def _serve(plan: mount.Plan, ready: Callable[[], None]) -> None:

@@ -33,7 +33,7 @@ from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.certificates import Endpoint
 from axxonfs.remote.channel import Link
 from axxonfs.remote.connecting import CONNECT_TIMEOUT_S, connect
-from axxonfs.remote.credentials import Credentials
+from axxonfs.remote.credentials import Credentials, PasswordFile
 from axxonfs.remote.exports import ExportClient
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ LAST_WORDS_S = 1.0  # for the answers to those that were given up
 RETRY_EVERY_S = 5.0
 HOUSEKEEPING_S = 1.0  # the texts in .axxonfs are rebuilt at most this often
 
+Say = Callable[[str], None]
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
@@ -54,6 +56,14 @@ class Plan:
     mountpoint: Path  # absolute
     credentials: Credentials
     options: MountOptions
+    source: str = ""  # what `mount` and `findmnt` show as the source, where it is not to be made up
+
+    @property
+    def source_shown(self) -> str:
+        """What the kernel lists the mount under, as libfuse takes it."""
+        # No ":" in it unless fstab has it so, or df takes the mount for a remote one.
+        made_up = f"axxonfs@{self.endpoint.host.replace(':', '_')}"
+        return (self.source or made_up).replace(",", "_")
 
     @property
     def state_directory(self) -> Path:
@@ -63,8 +73,11 @@ class Plan:
         return self.options.state_dir or journals.state_directory(name.replace("/", "_"))
 
 
-def run(plan: Plan, ready: Callable[[], None]) -> None:
+def run(plan: Plan, ready: Callable[[], None], say: Say = lambda _: None) -> None:
     """Mount and serve until unmounted or told to end; blocks.
+
+    `ready` is called once the mount answers, `say` whenever there is something
+    new to say of how it is.
 
     Raises:
         AxxonfsError: the mount did not come up; nothing was mounted.
@@ -74,44 +87,76 @@ def run(plan: Plan, ready: Callable[[], None]) -> None:
     mountpoint.check_fuse()
     mountpoint.check(plan.mountpoint)
     with contextlib.closing(journals.Journal(plan.state_directory)) as journal:
-        link = _connect(plan, journal)
+        link = _connect(plan, journal, say)
         try:
-            trio.run(_Live(plan, ExportClient(link), journal, ready).run)
+            trio.run(_Live(plan, ExportClient(link), journal, ready, say).run)
         finally:
             link.close()
 
 
-def _connect(plan: Plan, journal: journals.Journal) -> Link:
+def _connect(plan: Plan, journal: journals.Journal, say: Say) -> Link:
     """Find the server trustworthy and log in, as often as `retry` allows while it is away."""
     give_up_s = time.monotonic() + plan.options.retry
+    waiting = False
     while True:
+        say(f"logging in at {plan.endpoint}")
         try:
             return _connect_once(plan, journal)
         except (errors.ServerAwayError, errors.DeadlineError) as error:
             if time.monotonic() >= give_up_s:
                 raise
-            log.info("server away, waiting error=%s", error)
+            # Once, and not every few seconds for as long as the server is away.
+            log.log(logging.DEBUG if waiting else logging.INFO, "server away, waiting error=%s", error)
+            waiting = True
+            say(f"waiting for the server: {error}")
             time.sleep(min(RETRY_EVERY_S, max(0.1, give_up_s - time.monotonic())))
 
 
 def _connect_once(plan: Plan, journal: journals.Journal) -> Link:
-    return connect(
-        plan.endpoint,
-        plan.credentials,
-        plan.options,
-        recall=lambda: journal.recall("tls_name"),
-        learn=lambda name: journal.learn("tls_name", name),
-    )
+    mark = _mark(plan.credentials)
+    if mark and journal.recall("refused") == mark:
+        raise errors.LoginRefusedError(
+            f"the server refused the password in {plan.options.password_file} before, and it is not tried again until "
+            "the file changes: mend it, or `touch` it once the account is in order"
+        )
+    try:
+        return connect(
+            plan.endpoint,
+            plan.credentials,
+            plan.options,
+            recall=lambda: journal.recall("tls_name"),
+            learn=lambda name: journal.learn("tls_name", name),
+        )
+    except errors.LoginRefusedError:
+        if mark:
+            journal.learn("refused", mark)
+        raise
+
+
+def _mark(credentials: Credentials) -> str:
+    """Return what tells a password file from what it was before, also in a later process; empty for other sources.
+
+    Each access to an automount is a mount: without a memory of a refusal these
+    would lock the account. What systemd lends is another file at each start, and
+    its unit does not start again by itself.
+    """
+    source = credentials.source
+    if not isinstance(source, PasswordFile) or source.guarded or (version := source.version()) is None:
+        return ""
+    return hashlib.sha256(repr(version).encode()).hexdigest()
 
 
 class _Live:
     """One mount while it lives."""
 
-    def __init__(self, plan: Plan, client: ExportClient, journal: journals.Journal, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, plan: Plan, client: ExportClient, journal: journals.Journal, ready: Callable[[], None], say: Say
+    ) -> None:
         self._plan = plan
         self._client = client
         self._journal = journal
         self._ready = ready
+        self._say = say
         self._notifier = kernel.Notifier()
         self._pollers = Pollers(self._notifier.tell)
         options = plan.options
@@ -121,6 +166,7 @@ class _Live:
         self._catalog = Catalog(client, self._view, journal, self._notify)
         self._ending = trio.Event()
         self._mounted = False
+        self._unmounting = False
 
     async def run(self) -> None:
         """Serve until the end."""
@@ -154,8 +200,7 @@ class _Live:
     def _mount(self, state: MountState) -> errors.MountpointError | None:
         """Mount; return why not, for a raise in a nursery would come out in a group."""
         options = set(pyfuse3.default_options) | {
-            # No ":" in it, or df takes the mount for a remote one.
-            f"fsname=axxonfs@{self._plan.endpoint.host.replace(':', '_').replace(',', '_')}",
+            f"fsname={self._plan.source_shown}",
             "subtype=axxonfs",
             "nodev",
             "nosuid",
@@ -223,6 +268,8 @@ class _Live:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving:
             async for number in arriving:
                 log.info("ending signal=%s", signal.Signals(number).name)
+                self._unmounting = True
+                self._say(self._summary())
                 pyfuse3.terminate()
                 with trio.move_on_after(GRACE_S):
                     await self._ending.wait()
@@ -251,6 +298,15 @@ class _Live:
             state.drop_readers()
             for text in texts:
                 self._notify(self._view.refresh_text(text, time.time()))
+            self._say(self._summary())
+
+    def _summary(self) -> str:
+        """Return how the mount is, in words for whoever looks after it."""
+        if self._unmounting:
+            return "unmounting"
+        text = f"{self._plan.endpoint} mounted at {self._plan.mountpoint}, sessions: {len(self._view.entries)}"
+        since_s = self._view.stale_since_s
+        return text if since_s is None else f"{text}; the server is away since {status.epoch(since_s)}"
 
     def _notify(self, notices: Sequence[Notice]) -> None:
         for notice in notices:

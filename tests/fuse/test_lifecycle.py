@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -143,8 +142,8 @@ def test_a_mount_that_cannot_come_up_says_why_in_one_line_and_has_its_own_status
     processes = []
     for mode in ("--foreground", "--log-format=text"):  # without the first it goes into the background
         where = site.scratch / case.at if case.at else site.mountpoint(f"{name}{mode}")
-        options.setdefault("state_dir", str(site.scratch / f"state-{name}{mode}"))
-        processes.append(start([*site.words(where, server=filled(case.server), options=options), mode]))
+        words = {"state_dir": str(site.scratch / f"state-{name}{mode}"), **options}
+        processes.append(start([*site.words(where, server=filled(case.server), options=words), mode]))
     for process in processes:
         out, err = process.communicate(timeout=ENDS_S)
         assert (process.returncode, out) == (case.status, ""), err
@@ -325,19 +324,6 @@ def test_the_password_can_come_from_the_environment_and_from_systemd(site: Site,
     with unmounted(path):
         subprocess.run(words, env={**environment(), variable: value}, check=True, timeout=ENDS_S)
         assert run([*AXXONFS, "umount", str(path)]).returncode == 0
-
-
-def test_systemd_is_told_once_the_mount_answers(site: Site) -> None:
-    path = site.mountpoint("notified")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(site.scratch / "notify"))
-        listener.settimeout(ENDS_S)
-        variables = {**environment(), "NOTIFY_SOCKET": str(site.scratch / "notify")}
-        with unmounted(path), subprocess.Popen([*site.words(path), "--foreground"], env=variables) as process:
-            assert listener.recv(1000).startswith(b"READY=1")
-            assert list(path.iterdir())
-            process.terminate()
-            assert process.wait(ENDS_S) == 0
 
 
 # -- ends -----------------------------------------------------------------------------

@@ -36,6 +36,7 @@ DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in so
 CONFIGURATION = DOCUMENTS["docs/configuration.md"]
 SEMANTICS = DOCUMENTS["docs/semantics.md"]
 UNIT = (ROOT / "systemd" / "axxonfs@.service").read_text("utf-8")
+USER_UNIT = (ROOT / "systemd" / "user" / "axxonfs@.service").read_text("utf-8")
 SOURCES = {path.relative_to(PACKAGE): path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 
 # The word for what an option takes.
@@ -211,7 +212,8 @@ def test_environment_variables_are_those_that_the_code_reads() -> None:
     text = "\n".join(SOURCES.values())
     read = {*re.findall(r'environ[\w.]*[\[(]"(\w+)"', text), *re.findall(r'_VARIABLE(?:: Final)? = "(\w+)"', text)}
     # One stands for all the words of a mount.
-    assert {row[0].strip("`") for row in rows(CONFIGURATION, "environment")} == {"AXXONFS_SERVER", *read}
+    named = {word for row in rows(CONFIGURATION, "environment") for word in re.findall(r"`(\w+)`", row[0])}
+    assert named == {"AXXONFS_SERVER", *read}
 
 
 # -- semantics ---------------------------------------------------------------------
@@ -327,27 +329,33 @@ def test_what_a_docstring_refers_to_is_there(source: Path) -> None:
     assert [heading for name, heading in references if heading not in headings(DOCUMENTS[name])] == []
 
 
-# -- the unit of systemd -----------------------------------------------------------
+# -- the units of systemd ----------------------------------------------------------
+
+each_unit = pytest.mark.parametrize("unit", [UNIT, USER_UNIT], ids=["system", "user"])
 
 
-def test_the_unit_runs_a_command_that_exists_with_the_credential_that_it_looks_for() -> None:
-    command = re.search(r"^ExecStart=axxonfs (\w+) (.*)$", UNIT, re.MULTILINE)
+@each_unit
+def test_a_unit_runs_a_command_that_exists_with_the_credential_that_it_looks_for(unit: str) -> None:
+    command = re.search(r"^ExecStart=axxonfs (\w+) (.*)$", unit, re.MULTILINE)
     assert command
     assert set(re.findall(r"--[\w-]+", command[2])) <= options_of(command[1])
-    assert f"LoadCredential={SYSTEMD_CREDENTIAL}:" in UNIT
+    assert f"LoadCredential={SYSTEMD_CREDENTIAL}:" in unit
 
 
-def test_the_unit_does_not_try_again_what_only_a_person_can_mend() -> None:
+@each_unit
+def test_a_unit_does_not_try_again_what_only_a_person_can_mend(unit: str) -> None:
     kinds = (
         errors.ConfigurationError(),
         errors.CredentialsError(),
         errors.LoginRefusedError(),
         errors.CertificateError(),
     )
-    line = re.search(r"^RestartPreventExitStatus=(.*)$", UNIT, re.MULTILINE)
+    line = re.search(r"^RestartPreventExitStatus=(.*)$", unit, re.MULTILINE)
     assert line
     assert {int(word) for word in line[1].split()} == {exits.status_of(kind) for kind in kinds}
 
 
-def test_the_unit_does_not_hide_the_mount_from_the_system() -> None:
-    assert HIDES_THE_MOUNT.findall(UNIT) == []
+@each_unit
+def test_a_unit_neither_hides_the_mount_nor_takes_a_dead_one_away(unit: str) -> None:
+    assert HIDES_THE_MOUNT.findall(unit) == []
+    assert re.findall(r"^ExecStop\w*=", unit, re.MULTILINE) == []
