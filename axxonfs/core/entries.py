@@ -68,6 +68,7 @@ class Entry:
     session: Session
     facts: Facts
     names: dict[str, str] = dataclasses.field(default_factory=dict)  # path -> name of the result
+    unlinked: set[bytes] = dataclasses.field(default_factory=set)  # texts that somebody removed; they stay
     node: tree.Node = dataclasses.field(init=False)
 
 

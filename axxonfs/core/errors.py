@@ -109,6 +109,10 @@ class ServerAwayError(UnavailableError):
     """The server cannot be reached, or a part of it is offline."""
 
 
+class NotSentError(ServerAwayError):
+    """The call did not leave this machine: nothing was done."""
+
+
 class DeadlineError(UnavailableError):
     """The operation did not finish before its deadline."""
 

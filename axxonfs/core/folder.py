@@ -107,7 +107,7 @@ class NewFolder:
     def __init__(self, nodes: tree.Tree, directory: tree.Node) -> None:
         self.directory = directory
         self._tree = nodes
-        self._gone_since_s: dict[bytes, float] = {}  # links whose session has gone
+        self._gone_since_s: dict[bytes, float] = {}  # names of links whose session has gone
 
     def create(self, name: bytes, *, uid: int, gid: int, now_ns: int) -> tree.Node:
         """Make an empty file, for its owner only: a spec may hold a password.
@@ -162,6 +162,7 @@ class NewFolder:
 
     def link_session(self, stem: bytes, session_name: bytes, now_ns: int) -> None:
         """Make `NAME.session` lead to a session, and take `NAME.error` away."""
+        self._gone_since_s.pop(stem + b".session", None)
         self._replace(stem + b".session", tree.Link(b"../sessions/" + session_name), _LINK, now_ns)
         self._discard(stem + b".error", now_ns)
 
@@ -190,19 +191,28 @@ class NewFolder:
     def expire_links(
         self, sessions: Container[bytes], *, now_s: float, now_ns: int, gone_after_s: float
     ) -> list[bytes]:
-        """Drop spec, link and error of sessions that have been gone for `gone_after_s`; return their names.
+        """Drop spec, link and error of sessions that have been gone for `gone_after_s`.
 
-        `sessions` are the names that there are in `sessions/`.
+        `sessions` are the names that there are in `sessions/`. Returns the names
+        of what went, and of the links about which something else is known now.
         """
-        gone: list[bytes] = []
+        changed: list[bytes] = []
         for node in list(self.directory.entries.values()):
             if not isinstance(node.content, tree.Link):
                 continue
+            since_s = self._gone_since_s.get(node.name)
             if node.content.target.rpartition(b"/")[2] in sessions:
-                self._gone_since_s.pop(node.name, None)
-            elif now_s - self._gone_since_s.setdefault(node.name, now_s) >= gone_after_s:
-                gone += self._discard_all(node.name.removesuffix(b".session"), now_ns)
-        return gone
+                changed += [node.name] if self._gone_since_s.pop(node.name, None) is not None else []
+            elif since_s is None:
+                self._gone_since_s[node.name] = now_s
+                changed.append(node.name)
+            elif now_s - since_s >= gone_after_s:
+                changed += self._discard_all(node.name.removesuffix(b".session"), now_ns)
+        return changed
+
+    def gone_since_s(self, name: bytes) -> float | None:
+        """Return since when the session that a link leads to has been gone; None while it is there."""
+        return self._gone_since_s.get(name)
 
     def _discard_all(self, stem: bytes, now_ns: int) -> list[bytes]:
         self._gone_since_s.pop(stem + b".session", None)
@@ -214,9 +224,14 @@ class NewFolder:
     def restore(
         self, name: bytes, kind: str, data: bytes, *, submitted: bytes | None, until_s: float | None, now_ns: int
     ) -> None:
-        """Make an entry again as an earlier run left it; `kind` is `file`, `link` or `error`."""
+        """Make an entry again as an earlier run left it; `kind` is `file`, `link` or `error`.
+
+        `until_s` is when an error goes, or since when the session of a link has been gone.
+        """
         if kind == "link":
             self._replace(name, tree.Link(data), _LINK, now_ns)
+            if until_s is not None:
+                self._gone_since_s[name] = until_s
         elif kind == "error":
             self._replace(name, Note(data, until_s), _TEXT, now_ns)
         else:

@@ -227,6 +227,11 @@ def secrets_in(options: export_pb2.Options) -> list[str]:
     return [setting.password for setting in _passwords(options)]
 
 
+def has_secret(options: export_pb2.Options) -> bool:
+    """Whether there is a password among the settings, be it taken out by `without_secrets`."""
+    return any(True for _ in _passwords(options))
+
+
 def without_secrets(options: export_pb2.Options) -> export_pb2.Options:
     """Return a copy with empty passwords, for whatever outlives the start of an export."""
     copy = export_pb2.Options()

@@ -173,10 +173,6 @@ class View:
         node.content.entry.facts.hidden.add(node.content.file.path)
         self.tree.remove(node, _ns(now_s))
 
-    def take_away(self, entry: Entry, now_s: float) -> None:
-        """Take a session that is being destroyed out of the tree; listings do not bring it back."""
-        self.destroyed(entry.session.id, now_s)
-
     def put_back(self, entry: Entry, why: str, now_s: float) -> None:
         """Show a session and all its results again that the server did not destroy."""
         self._now_s = now_s
@@ -191,6 +187,19 @@ class View:
         """Return the nodes of the results that the session's directory shows."""
         entries = self.tree.entries(entry.node).values()
         return [node for node in entries if isinstance(node.content, Result)]
+
+    def is_cleared(self, entry: Entry) -> bool:
+        """Whether `rmdir` may destroy the session: somebody removed what its directory showed.
+
+        Of results, which can be hidden, all. Where there are none, as while the
+        export runs, the texts, as `rm -r` does: `find -type d -exec rmdir` must
+        not destroy what it only comes upon. What the server has no more is free.
+        """
+        if entry.session.state is State.REMOVED:
+            return True
+        if self.visible_results(entry):
+            return False
+        return bool(entry.facts.hidden) or entry.unlinked >= self.tree.entries(entry.node).keys()
 
     def entry_of(self, directory: tree.Node) -> Entry | None:
         """Return the session whose directory this is."""

@@ -23,7 +23,8 @@ from axxonfs.wire import export_pb2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS intents (
-  marker TEXT PRIMARY KEY, label BLOB NOT NULL, options BLOB NOT NULL, at_s REAL NOT NULL);
+  marker TEXT PRIMARY KEY, label BLOB NOT NULL, options BLOB NOT NULL, at_s REAL NOT NULL, asked INTEGER NOT NULL,
+  known TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sessions (
   id TEXT PRIMARY KEY, label BLOB NOT NULL, options BLOB NOT NULL, started_s REAL, finished_s REAL,
   keep_until_s REAL, released INTEGER NOT NULL, going INTEGER NOT NULL, read_whole TEXT NOT NULL);
@@ -32,17 +33,23 @@ CREATE TABLE IF NOT EXISTS files (
   mode INTEGER NOT NULL, uid INTEGER, gid INTEGER, mtime_ns INTEGER NOT NULL, until_s REAL);
 CREATE TABLE IF NOT EXISTS learnt (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Intent:
-    """A start that was asked for and is not answered yet."""
+    """A start that was submitted and is not answered yet.
+
+    `asked` says whether the server may have been asked for it: without, it has certainly not started.
+    `known` are the ids of equal exports that there were before it, where no marker tells it from them.
+    """
 
     marker: str
     label: str
     options: export_pb2.Options
     at_s: float
+    asked: bool = True
+    known: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +65,20 @@ class SavedFile:
     gid: int | None
     mtime_ns: int
     until_s: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FileChanges:
+    """Entries of `new/` that went, and such that are new or changed."""
+
+    removed: tuple[bytes, ...] = ()
+    saved: tuple[SavedFile, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.saved)
+
+
+NO_FILES = FileChanges()
 
 
 class Journal:
@@ -89,7 +110,13 @@ class Journal:
         self._db.execute("PRAGMA synchronous = FULL")
         # What is removed is overwritten: it may have come near a secret.
         self._db.execute("PRAGMA secure_delete = ON")
+        ((version,),) = self._db.execute("PRAGMA user_version")
+        if version > _VERSION:
+            raise sqlite3.DatabaseError("a newer axxonfs made it")
         with self._writing():
+            if version == 1:
+                self._db.execute("ALTER TABLE intents ADD COLUMN asked INTEGER NOT NULL DEFAULT 1")
+                self._db.execute("ALTER TABLE intents ADD COLUMN known TEXT NOT NULL DEFAULT '[]'")
             for statement in _SCHEMA.split(";"):
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {_VERSION}")
@@ -112,28 +139,36 @@ class Journal:
 
     # -- starts -----------------------------------------------------------------
 
-    def intend(self, intent: Intent) -> None:
-        """Write down that a start is about to be asked for."""
-        row = (intent.marker, _bytes_of(intent.label), intent.options.SerializeToString(), intent.at_s)
+    def intend(self, intent: Intent, files: FileChanges = NO_FILES) -> None:
+        """Write down that a start is about to be asked for, and the spec that asks for it."""
+        options = intent.options.SerializeToString()
+        known = json.dumps(sorted(intent.known))
+        row = (intent.marker, _bytes_of(intent.label), options, intent.at_s, intent.asked, known)
         with self._writing():
-            self._db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?)", row)
+            self._db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._replace(files)
 
-    def started(self, marker: str, session_id: str, options: export_pb2.Options, facts: Facts) -> None:
-        """Write down the session that an intent became."""
+    def started(self, intent: Intent, session_id: str, facts: Facts, files: FileChanges = NO_FILES) -> None:
+        """Write down the session that an intent became, and the link to it."""
+        with self._writing():
+            self._db.execute("DELETE FROM intents WHERE marker = ?", (intent.marker,))
+            self._save(session_id, intent.options, facts)
+            self._replace(files)
+
+    def given_up(self, marker: str, files: FileChanges = NO_FILES) -> None:
+        """Write down that nothing came of an intent, and the text that says why."""
         with self._writing():
             self._db.execute("DELETE FROM intents WHERE marker = ?", (marker,))
-            self._save(session_id, options, facts)
-
-    def given_up(self, marker: str) -> None:
-        """Write down that nothing came of an intent."""
-        with self._writing():
-            self._db.execute("DELETE FROM intents WHERE marker = ?", (marker,))
+            self._replace(files)
 
     def intents(self) -> list[Intent]:
         """Return the starts that were not answered."""
         with self._lock:
-            rows = self._db.execute("SELECT marker, label, options, at_s FROM intents").fetchall()
-        return [Intent(marker, _label(name), _options(data), at_s) for marker, name, data, at_s in rows]
+            rows = self._db.execute("SELECT marker, label, options, at_s, asked, known FROM intents").fetchall()
+        return [
+            Intent(marker, _label(name), _options(data), at_s, bool(asked), frozenset(json.loads(known)))
+            for marker, name, data, at_s, asked, known in rows
+        ]
 
     # -- sessions ---------------------------------------------------------------
 
@@ -175,19 +210,22 @@ class Journal:
 
     # -- files of new/ ------------------------------------------------------------
 
-    def replace_files(self, removed: list[bytes], saved: list[SavedFile]) -> None:
+    def replace_files(self, files: FileChanges) -> None:
         """Write down entries of `new/` that changed and went, in one go."""
         with self._writing():
-            self._db.executemany("DELETE FROM files WHERE name = ?", [(name,) for name in removed])
-            self._db.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [dataclasses.astuple(file) for file in saved],
-            )
+            self._replace(files)
 
     def files(self) -> list[SavedFile]:
         """Return the entries of `new/`."""
         with self._lock:
             return [SavedFile(*row) for row in self._db.execute("SELECT * FROM files ORDER BY rowid")]
+
+    def _replace(self, files: FileChanges) -> None:
+        self._db.executemany("DELETE FROM files WHERE name = ?", [(name,) for name in files.removed])
+        self._db.executemany(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [dataclasses.astuple(file) for file in files.saved],
+        )
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -181,7 +181,8 @@ class _Live:
                 if refusal is None:
                     self._serve_in(nursery, pool, state)
                     await self._ending.wait()
-                    await state.save_now()
+                    if state.saved is not None:
+                        await state.saved.now()
                 clean = True
                 nursery.cancel_scope.cancel()
         finally:
@@ -243,7 +244,8 @@ class _Live:
         state.tasks.start_lasting(self._catalog.run)
         state.tasks.start_lasting(self._catalog.keep_alive)
         state.tasks.start_lasting(self._renew)
-        state.tasks.start_lasting(state.save_for_ever)
+        if state.saved is not None:
+            state.tasks.start_lasting(state.saved.run)
         state.resume()
         state.tasks.start_lasting(self._housekeeping, state, texts)
 

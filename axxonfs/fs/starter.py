@@ -3,7 +3,8 @@
 Resolves a document, writes the intent into the journal, asks the server, writes
 the answer down. Where the answer is lost it looks for the session that carries
 the intent's marker; in doubt the writer gets an error and the mount goes on
-looking. A start runs on when the writer has gone. Belongs to the event loop.
+looking. A start runs on when the writer has gone. What it changes in `new/` goes
+into the journal with the start itself. Belongs to the event loop.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import time
 import uuid
 import weakref
 import zoneinfo
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import trio
 
@@ -22,7 +23,9 @@ from axxonfs.core import errors, sessions, spec
 from axxonfs.core.folder import NewFolder
 from axxonfs.core.view import Entry, SessionInfo
 from axxonfs.exporting.catalog import Catalog
-from axxonfs.fs.journal import Intent, Journal
+from axxonfs.fs.doubts import DOUBT_ENDS_S, Doubts, Outcome
+from axxonfs.fs.journal import NO_FILES, FileChanges, Intent, Journal
+from axxonfs.fs.saved import SavedFolder
 from axxonfs.reading.tasks import Tasks
 from axxonfs.wire import export_pb2, export_service_pb2
 
@@ -30,15 +33,11 @@ log = logging.getLogger(__name__)
 
 WRITE_DEADLINE_S = 30.0
 START_TIMEOUT_S = 20.0
-LOOK_FOR_S = 10.0
-LOOK_EVERY_S = 1.0
-# No server takes that long to list what it has started.
-DOUBT_ENDS_S = 600.0
 # A list of cameras this old is fetched anew before a camera is called unknown.
 CAMERAS_FRESH_S = 10.0
 
-_STILL_AWAY = "the server is away, and whether the export started before is not known yet"
-_NEVER_STARTED = "the export was asked for, and the server never listed it: it was not started; write it again"
+_NEVER_ASKED = "the mount ended before the server was asked for the export: it was not started; write it again"
+_NO_PASSWORD = "the mount ended before the server was asked for the export: type the password again"  # noqa: S105 - a text
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -46,20 +45,12 @@ class _Attempt:
     """One submitted document on its way."""
 
     label: str
-    document: bytes
+    document: bytes = b""
     resolved: spec.Resolved | None = None
-    intent: Intent | None = None  # where it is in the journal already
+    intent: Intent | None = None  # as the journal has it
+    late: bool = False  # an earlier run took it on
     done: trio.Event = dataclasses.field(default_factory=trio.Event)
     error: errors.AxxonfsError | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Doubt:
-    """A start whose answer was lost."""
-
-    intent: Intent
-    known: frozenset[str]  # the sessions there were before it
-    settled: trio.Event = dataclasses.field(default_factory=trio.Event)  # its session is shown, or it was given up
 
 
 class Starter:
@@ -68,25 +59,24 @@ class Starter:
     def __init__(
         self,
         catalog: Catalog,
-        folder: NewFolder,
+        new: NewFolder,
+        saved: SavedFolder,
         journal: Journal,
         tasks: Tasks,
         zone: zoneinfo.ZoneInfo | None,
-        save: Callable[[bytes, bytes], None],
     ) -> None:
         self._catalog = catalog
-        self._folder = folder
+        self._folder = new
+        self._saved = saved
         self._journal = journal
         self._tasks = tasks
         self._zone = zone
-        own = frozenset(journal.sessions())
-        self._doubts = {intent.marker: _Doubt(intent, own) for intent in journal.intents()}
+        intents = journal.intents()
+        self._unasked = [intent for intent in intents if not intent.asked]
+        outcome = Outcome(self._adopt, self._give_up, self.note_error)
+        self._doubts = Doubts(catalog, tasks, (intent for intent in intents if intent.asked), outcome)
         self._turns: weakref.WeakValueDictionary[str, trio.Lock] = weakref.WeakValueDictionary()
         self._cameras_s = time.time()
-        self._save = save  # writes entries of new/ into the journal
-        catalog.listeners.append(self._look)
-        if self._doubts:
-            catalog.poke()
 
     # -- for the handlers -----------------------------------------------------------
 
@@ -121,11 +111,19 @@ class Starter:
         if attempt.error is not None:
             raise attempt.error
 
-    async def submit_behind(self, label: str, document: bytes, resolved: spec.Resolved) -> None:
-        """Journal a checked document and start it behind; a refusal becomes `NAME.error`."""
-        intent = _intent(label, resolved)
-        await self._catalog.write_journal(lambda: self._journal.intend(intent))
-        self._tasks.start(self._attempt, _Attempt(label, document, resolved, intent))
+    async def submit_behind(self, label: str, document: bytes, resolved: spec.Resolved, files: FileChanges) -> None:
+        """Journal a checked document with its file and start it behind; a refusal becomes `NAME.error`."""
+        attempt = _Attempt(label, document, resolved)
+        await self._intend(attempt, dataclasses.replace(_intent(label, resolved), asked=False), files)
+        self._tasks.start(self._attempt, attempt)
+
+    def resume(self) -> None:
+        """Start what an earlier run had taken on and not asked the server for yet."""
+        for intent in self._unasked:
+            self._tasks.start(
+                self._attempt, _Attempt(intent.label, resolved=_resolved(intent), intent=intent, late=True)
+            )
+        self._unasked = []
 
     # -- one start ------------------------------------------------------------------
 
@@ -138,7 +136,7 @@ class Starter:
         except errors.AxxonfsError as error:
             log.info("start refused name=%s error=%s", attempt.label, error)
             attempt.error = error
-            self.note_error(attempt.label, error)
+            await self._refuse(attempt, error)
         except Exception as error:
             attempt.error = errors.UnavailableError(f"unexpected: {error!r}")
             raise
@@ -147,34 +145,60 @@ class Starter:
 
     def note_error(self, label: str, error: errors.AxxonfsError) -> None:
         """Write `NAME.error`."""
-        stem = label.encode(errors="surrogateescape")
         until_s = time.time() + self._catalog.view.settings.timers.error_text_s
-        self._folder.note_error(stem, str(error), now_ns=time.time_ns(), until_s=until_s)
-        self._save(stem + b".error", stem + b".session")
+        self._folder.note_error(_stem(label), str(error), now_ns=time.time_ns(), until_s=until_s)
+        self._saved.later(*_outcome(label))
+
+    async def _refuse(self, attempt: _Attempt, error: errors.AxxonfsError) -> None:
+        self.note_error(attempt.label, error)
+        intent = attempt.intent
+        # In doubt, or where the journal could not be told of a success, the intent is what leads to the session.
+        if intent is None or (intent.asked and isinstance(error, errors.InDoubtError | errors.StoreFullError)):
+            return
+        with contextlib.suppress(errors.StoreFullError):
+            await self._give_up(intent, _outcome(attempt.label))
 
     async def _start(self, attempt: _Attempt) -> None:
+        if attempt.late and attempt.intent is not None:
+            _check_late(attempt.intent)
         resolved = attempt.resolved or await self._resolve(attempt.document)
-        intent = attempt.intent or _intent(attempt.label, resolved)
-        await self._settle_doubts(intent)
+        intent = dataclasses.replace(attempt.intent or _intent(attempt.label, resolved), asked=True)
+        await self._doubts.settle(intent)
         # With a password it is another export: nobody remembers whether it is the same one.
         secret = intent.options != resolved.options
         again = None if resolved.relative or secret else self._started_already(intent)
         if again is not None:
-            await self._catalog.write_journal(lambda: self._journal.given_up(intent.marker))
             self._link(attempt.label, again)
+            await self._give_up(intent, _outcome(attempt.label))
             return
-        await self._catalog.write_journal(lambda: self._journal.intend(intent))
-        known = frozenset(self._catalog.view.entries)
+        intent = await self._with_known(intent)
+        await self._intend(attempt, intent, self._saved.changes(_stem(attempt.label) + b".json"))
         try:
             session_id = await self._ask(resolved.options)
+        except errors.NotSentError:
+            raise  # as all failures but the next: nothing was started
         except errors.UnavailableError as error:
-            await self._find_lost(_Doubt(intent, known), error)
-        except errors.AxxonfsError:
-            # All other failures say that nothing was started.
-            await self._catalog.write_journal(lambda: self._journal.given_up(intent.marker))
-            raise
+            await self._doubts.find_lost(intent, error)
         else:
             await self._adopt(intent, session_id)
+
+    async def _intend(self, attempt: _Attempt, intent: Intent, files: FileChanges) -> None:
+        await self._catalog.write_journal(lambda: self._journal.intend(intent, files))
+        attempt.intent = intent
+
+    async def _with_known(self, intent: Intent) -> Intent:
+        """Note which equal exports there are, where no marker will tell this one from them."""
+        if spec.marker_of(intent.options) is not None:
+            return intent
+        with contextlib.suppress(errors.AxxonfsError):
+            await self._catalog.refresh()
+        sessions_now = self._catalog.view.entries.values()
+        equal = (entry.session for entry in sessions_now if spec.same_export(entry.session.options, intent.options))
+        return dataclasses.replace(intent, known=frozenset(session.id for session in equal))
+
+    async def _give_up(self, intent: Intent, names: Sequence[bytes] = ()) -> None:
+        files = self._saved.changes(*names) if names else NO_FILES
+        await self._catalog.write_journal(lambda: self._journal.given_up(intent.marker, files))
 
     async def _resolve(self, document: bytes) -> spec.Resolved:
         try:
@@ -212,13 +236,13 @@ class Starter:
         return None
 
     async def _adopt(self, intent: Intent, session_id: str) -> None:
-        facts = sessions.Facts(own=True, label=intent.label, sent=intent.options, started_s=time.time())
-        await self._catalog.write_journal(
-            lambda: self._journal.started(intent.marker, session_id, intent.options, facts)
-        )
-        self._show(intent, session_id, facts)
+        # Shown first: so the link is in the journal with the session. Until then the intent leads to it.
+        facts = self._show(intent, session_id).facts
+        files = self._saved.changes(*_outcome(intent.label))
+        await self._catalog.write_journal(lambda: self._journal.started(intent, session_id, facts, files))
 
-    def _show(self, intent: Intent, session_id: str, facts: sessions.Facts) -> None:
+    def _show(self, intent: Intent, session_id: str) -> Entry:
+        facts = sessions.Facts(own=True, label=intent.label, sent=intent.options, started_s=time.time())
         session = export_service_pb2.Session(id=session_id, options=intent.options)
         state = export_service_pb2.State(state=export_service_pb2.S_RUNNING)
         known = self._catalog.view.entries.get(session_id)
@@ -226,99 +250,35 @@ class Starter:
         entry = self._catalog.adopt(info, facts)
         log.info("export started name=%s session=%s", intent.label, session_id)
         self._link(intent.label, entry)
+        return entry
 
     def _link(self, label: str, entry: Entry) -> None:
-        stem = label.encode(errors="surrogateescape")
-        self._folder.link_session(stem, entry.node.name, time.time_ns())
-        self._save(stem + b".error", stem + b".session")
-
-    # -- doubt ----------------------------------------------------------------------
-
-    async def _find_lost(self, doubt: _Doubt, error: errors.UnavailableError) -> None:
-        marker = doubt.intent.marker
-        self._doubts[marker] = doubt
-        with trio.move_on_after(LOOK_FOR_S):
-            while marker in self._doubts:
-                await self._refreshed()
-                await trio.sleep(LOOK_EVERY_S if marker in self._doubts else 0)
-        if marker in self._doubts:
-            words = "it is not known whether the export started; the mount goes on looking, and the same document"
-            raise errors.InDoubtError(f"{error}: {words} written again first looks for it") from error
-        await doubt.settled.wait()
-
-    async def _refreshed(self) -> bool:
-        try:
-            await self._catalog.refresh()
-        except errors.AxxonfsError as error:
-            log.debug("listing failed while looking for a start error=%s", error)
-            return False
-        return True
-
-    async def _settle_doubts(self, intent: Intent) -> None:
-        """Before an equal document is started again, find out what became of the one in doubt."""
-        mine = [
-            doubt
-            for doubt in self._doubts.values()
-            if doubt.intent.label == intent.label and spec.same_export(doubt.intent.options, intent.options)
-        ]
-        if not mine:
-            return
-        if not await self._refreshed():
-            raise errors.InDoubtError(_STILL_AWAY)
-        for doubt in mine:
-            await self._outlast(doubt)
-            # A complete listing, later than any answer could have been: what is not in it was not started.
-            await self._give_up(doubt)
-            await doubt.settled.wait()
-
-    async def _outlast(self, doubt: _Doubt) -> None:
-        """Look until the doubt is settled, or so old that a start would be listed: listings lag behind starts."""
-        grown_s = doubt.intent.at_s + self._catalog.view.settings.timers.doubt_s
-        while doubt.intent.marker in self._doubts and time.time() < grown_s:
-            await trio.sleep(LOOK_EVERY_S)
-            if not await self._refreshed():
-                raise errors.InDoubtError(_STILL_AWAY)
-
-    async def _give_up(self, doubt: _Doubt) -> None:
-        if self._doubts.pop(doubt.intent.marker, None):
-            with _settling(doubt):
-                await self._catalog.write_journal(lambda: self._journal.given_up(doubt.intent.marker))
-
-    async def _adopt_found(self, doubt: _Doubt, session_id: str) -> None:
-        with _settling(doubt):
-            await self._adopt(doubt.intent, session_id)
-
-    def _look(self, listing: Sequence[SessionInfo]) -> None:
-        """Adopt the sessions in a listing that starts in doubt became."""
-        for info in listing if self._doubts else ():
-            doubt = next((doubt for doubt in self._doubts.values() if _matches(doubt, info)), None)
-            if doubt is not None:
-                del self._doubts[doubt.intent.marker]
-                self._tasks.start(self._adopt_found, doubt, info.session.id)
-        for doubt in list(self._doubts.values()):
-            if time.time() - doubt.intent.at_s > DOUBT_ENDS_S:
-                self.note_error(doubt.intent.label, errors.UnavailableError(_NEVER_STARTED))
-                self._tasks.start(self._give_up, doubt)
+        self._folder.link_session(_stem(label), entry.node.name, time.time_ns())
+        self._saved.later(*_outcome(label))
 
 
-@contextlib.contextmanager
-def _settling(doubt: _Doubt) -> Iterator[None]:
-    """Let those who wait for the end of a doubt go on, whatever the end is."""
-    try:
-        yield
-    finally:
-        doubt.settled.set()
+def _stem(label: str) -> bytes:
+    return label.encode(errors="surrogateescape")
+
+
+def _outcome(label: str) -> tuple[bytes, bytes]:
+    """Return the names of what is said of a spec."""
+    return _stem(label) + b".error", _stem(label) + b".session"
+
+
+def _check_late(intent: Intent) -> None:
+    """Refuse to start what nobody waits for any more, or what cannot be asked for as it was."""
+    if time.time() - intent.at_s > DOUBT_ENDS_S:
+        raise errors.UnavailableError(_NEVER_ASKED)
+    if spec.has_secret(intent.options):
+        raise errors.SpecError(_NO_PASSWORD)
+
+
+def _resolved(intent: Intent) -> spec.Resolved:
+    """Return what an intent of an earlier run asks for; its instants are resolved already."""
+    return spec.Resolved(intent.options, relative=intent.options.HasField("live"), cameras=(), requested=(None, None))
 
 
 def _intent(label: str, resolved: spec.Resolved) -> Intent:
     marker = spec.marker_of(resolved.options) or uuid.uuid4().hex
     return Intent(marker, label, spec.without_secrets(resolved.options), time.time())
-
-
-def _matches(doubt: _Doubt, info: SessionInfo) -> bool:
-    marker = spec.marker_of(doubt.intent.options)
-    if marker is not None:
-        return spec.marker_of(info.session.options) == marker
-    if info.session.id in doubt.known:
-        return False
-    return spec.same_export(spec.without_secrets(info.session.options), doubt.intent.options)

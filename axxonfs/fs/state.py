@@ -8,21 +8,18 @@ loop; nothing here waits for the server.
 import logging
 import time
 
-import trio
-
-from axxonfs.core import errors, folder, spec, tree, view
+from axxonfs.core import errors, folder, tree, view
 from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs import handles
-from axxonfs.fs.journal import Journal, SavedFile
+from axxonfs.fs.journal import Journal
 from axxonfs.fs.options import MountOptions
+from axxonfs.fs.saved import SavedFolder
 from axxonfs.fs.starter import Starter
 from axxonfs.reading.pool import Pool
 from axxonfs.reading.reader import ResultReader, Source
 from axxonfs.reading.tasks import Tasks
 
 log = logging.getLogger(__name__)
-
-_KINDS: dict[type, str] = {folder.Written: "file", tree.Link: "link", folder.Note: "error"}
 
 
 class MountState:
@@ -43,15 +40,13 @@ class MountState:
         self.folder = folder.NewFolder(self.view.tree, self.view.new) if self.view.new else None
         self._pool = pool
         self._pollers = pollers
-        self._journal = journal
         self.tasks = tasks
-        self._unsaved: dict[bytes, None] = {}  # names in new/ that the journal does not have as they are
-        self._unsaved_event = trio.Event()
         self._readers: dict[view.Result, ResultReader] = {}
+        self.saved: SavedFolder | None = None
         self._starter: Starter | None = None
         if self.folder is not None:
-            self._restore(self.folder)
-            self._starter = Starter(catalog, self.folder, journal, tasks, options.timezone, self.save_files)
+            self.saved = SavedFolder(self.folder, journal, catalog.write_journal)
+            self._starter = Starter(catalog, self.folder, self.saved, journal, tasks, options.timezone)
 
     # -- opening -----------------------------------------------------------------
 
@@ -120,28 +115,43 @@ class MountState:
         elif isinstance(node.content, view.Result):
             self._check_may_destroy(node.content.entry)
             self.view.hide(node, time.time())
-        elif not isinstance(node.content, tree.Text | view.Control):
+        elif isinstance(node.content, tree.Text | view.Control):
+            self._note_unlinked(node)
+        else:
             raise errors.NotAllowedError("this cannot be removed")
 
+    def _note_unlinked(self, node: tree.Node) -> None:
+        entry = self.view.entry_of(node.parent) if node.parent else None
+        if entry is not None:
+            entry.unlinked.add(node.name)
+
     def rmdir(self, node: tree.Node) -> None:
-        """Destroy a session behind; its results must be hidden or gone before."""
+        """Destroy a session behind; what its directory showed must have been removed before."""
         entry = self.view.entry_of(node)
         if not node.is_directory:
             raise errors.EntryIsNoDirectoryError("not a directory")
         if entry is None:
             raise errors.NotAllowedError("this directory belongs to the mount")
         self._check_may_destroy(entry)
-        if self.view.visible_results(entry):
-            raise errors.NotEmptyError("the session has results")
+        if not self.view.is_cleared(entry):
+            raise errors.NotEmptyError("rm -r removes a session with what is in it")
         entry.facts.going = True
-        self.view.take_away(entry, time.time())
+        self._take_away(entry)
         self.tasks.start(self._destroy_behind, entry)
 
     def resume(self) -> None:
-        """Go on with what an earlier run had begun: sessions that were being destroyed."""
+        """Go on with what an earlier run had begun: sessions that were being destroyed, and starts."""
         for entry in [entry for entry in self.view.entries.values() if entry.facts.going]:
-            self.view.take_away(entry, time.time())
+            self._take_away(entry)
             self.tasks.start(self._destroy_behind, entry)
+        if self._starter is not None:
+            self._starter.resume()
+
+    def _take_away(self, entry: view.Entry) -> None:
+        for notice in self.view.destroyed(entry.session.id, time.time()):
+            # The kernel knows that the directory goes; whoever follows one of its texts does not.
+            if isinstance(notice, view.Changed):
+                self._pollers.changed(notice.ino)
 
     def _check_may_destroy(self, entry: view.Entry) -> None:
         rule = self.options.destroy
@@ -165,7 +175,7 @@ class MountState:
         Raises:
             SpecError: the document is wrong; nothing was renamed.
         """
-        if self.folder is None or self._starter is None:
+        if self.folder is None or self._starter is None or self.saved is None:
             raise errors.NotAllowedError("the mount is read-only")
         label = folder.stem_of(name).decode(errors="surrogateescape")
         try:
@@ -177,7 +187,7 @@ class MountState:
         old = node.name
         if document is not None and resolved is not None:
             # The journal first: what cannot be journaled is not renamed either.
-            await self._starter.submit_behind(label, document, resolved)
+            await self._starter.submit_behind(label, document, resolved, self.saved.renamed(node, name))
         self.folder.rename(node, name, time.time_ns())
         if document is not None:
             handles.hide_secrets(node)
@@ -187,72 +197,14 @@ class MountState:
 
     def save_files(self, *names: bytes) -> None:
         """Have entries of `new/` written into the journal soon; hidden ones do not outlive the mount."""
-        self._unsaved |= dict.fromkeys(names)
-        if names:
-            self._unsaved_event.set()
-
-    async def save_for_ever(self) -> None:
-        """Write what changed in `new/` into the journal, all of it in one go each time."""
-        while True:
-            await self._unsaved_event.wait()
-            self._unsaved_event = trio.Event()
-            await self.save_now()
-
-    async def save_now(self) -> None:
-        """Write what changed in `new/` into the journal."""
-        names, self._unsaved = self._unsaved, {}
-        if self.folder is None or not names:
-            return
-        entries = self.folder.directory.entries
-        # In the swap files of editors, which are hidden, passwords could not be found.
-        saved = [_saved(entries[name]) for name in names if name in entries and not name.startswith(b".")]
-        removed = [name for name in names if name not in entries]
-        try:
-            await self.catalog.write_journal(lambda: self._journal.replace_files(removed, saved))
-        except errors.AxxonfsError as error:
-            log.warning("new/ not saved error=%s", error)
-
-    def _restore(self, new: folder.NewFolder) -> None:
-        for file in self._journal.files():
-            new.restore(
-                file.name, file.kind, file.data, submitted=file.submitted, until_s=file.until_s, now_ns=file.mtime_ns
-            )
-            node = new.directory.entries[file.name]
-            node.mode, node.uid, node.gid = file.mode, file.uid, file.gid
+        if self.saved is not None:
+            self.saved.later(*names)
 
     def expire(self) -> None:
         """Let go what has had its time."""
         if self.folder is not None:
             now_s, now_ns = time.time(), time.time_ns()
             self.save_files(*self.folder.expire(now_s, now_ns))
-            gone = self.folder.expire_links(
-                self.view.sessions.entries,
-                now_s=now_s,
-                now_ns=now_ns,
-                gone_after_s=self.view.settings.timers.tombstone_s,
-            )
-            self.save_files(*gone)
-
-
-def _journaled(content: folder.Written) -> bytes:
-    """Return what the journal may hold of a file: scratch files hold passwords, too, and become specs by a rename."""
-    masked = spec.mask_secrets(content.data)
-    if content.submitted is None and b"password" in masked.lower():
-        # Nobody has understood it yet: a password may stand where none is looked for.
-        return b""
-    return masked
-
-
-def _saved(node: tree.Node) -> SavedFile:
-    content = node.content
-    match content:
-        case folder.Written():
-            data, submitted, until_s = _journaled(content), content.submitted, None
-        case tree.Link():
-            data, submitted, until_s = content.target, None, None
-        case folder.Note():
-            data, submitted, until_s = content.data, None, content.until_s
-        case _:
-            raise AssertionError(content)
-    kind = _KINDS[type(content)]
-    return SavedFile(node.name, kind, data, submitted, node.mode, node.uid, node.gid, node.mtime_ns, until_s)
+            gone_after_s = self.view.settings.timers.tombstone_s
+            there = self.view.sessions.entries
+            self.save_files(*self.folder.expire_links(there, now_s=now_s, now_ns=now_ns, gone_after_s=gone_after_s))

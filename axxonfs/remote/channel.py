@@ -219,7 +219,7 @@ class Link:
         """
         metadata: Metadata = ()
         try:
-            metadata = self.login.metadata(timeout_s)
+            metadata = self._metadata(timeout_s)
             with translated(doing, [*secrets, *(value for _, value in metadata)]):
                 yield metadata
         except errors.TokenRejectedError:
@@ -234,6 +234,12 @@ class Link:
         self.login.close()
         for connection in (*self._narrow, self._wide, self._control):
             connection.close()
+
+    def _metadata(self, timeout_s: float) -> Metadata:
+        try:
+            return self.login.metadata(timeout_s)
+        except errors.UnavailableError as error:
+            raise errors.NotSentError(str(error)) from error
 
     def _look_again(self, error: errors.ServerAwayError) -> None:
         """Where a handshake failed, decide anew whether to trust the server; the next call profits."""

@@ -48,6 +48,9 @@ _TABLE: Mapping[grpc.StatusCode, type[errors.AxxonfsError]] = {
 # same words mean that its node is offline, and then a later try may succeed.
 _UNRESOLVED = "Can't resolve reference to"
 
+# grpc's own words for a call that waited for a connection which did not come about.
+_UNCONNECTED = "failed to connect to all addresses"
+
 # What a server says reaches logs and the texts of the mount; it is held to this.
 _WORDS_LIMIT = 500
 
@@ -86,6 +89,8 @@ def printable(words: str, hide: Iterable[str] = ()) -> str:
 
 
 def _kind(status: grpc.StatusCode | None, words: str) -> type[errors.AxxonfsError]:
+    if status is grpc.StatusCode.UNAVAILABLE and words.startswith(_UNCONNECTED):
+        return errors.NotSentError
     if status is grpc.StatusCode.INTERNAL and words.startswith(_UNRESOLVED):
         return errors.RefusedError
     return _TABLE.get(status, errors.ServerAwayError) if status else errors.ServerAwayError

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from axxonfs.simulator.switches import Switches
 from axxonfs.wire import export_pb2
 from axxonfs.wire.export_service_pb2 import EState
-from tests.fuse.harness import CLIP, Rig, module_rig, needs, pattern_file, wait_until
+from tests.fuse.harness import CLIP, TIMEOUT_S, Rig, module_rig, needs, pattern_file, wait_until
 
 Rigs = Callable[..., Rig]
 LIVE: dict[str, Any] = {"camera": "1.Front door", "live": True, "format": "mp4"}
@@ -279,6 +280,38 @@ def test_find_and_rmdir_of_everything_destroy_nothing(quick: Rig) -> None:
     quick.stats()
     assert all(is_listed(quick, session) for session in kept)
     assert quick.sim.calls.count("DestroySession") == before
+
+
+def test_find_and_rmdir_destroy_no_session_without_results_and_rm_r_does(rigs: Rigs) -> None:
+    rig = rigs(options={"time_factor": "20"}, file_size_bytes=1000)
+    running = rig.write_spec("running", **LIVE).resolve()
+    rig.sim.switches = Switches(exports_fail=True)
+    failed = rig.write_spec("failed", **CLIP()).resolve()
+    rig.wait_for_state(failed, "failed")
+    kept = rig.write_spec("kept", **CLIP(), store_on_agent=True).resolve()
+    ids = [rig.session_id(session) for session in (running, failed, kept)]
+    command: list[str | Path] = ["find", rig.path / "sessions", "-type", "d", "-exec", "rmdir", "{}", "+"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.count("Directory not empty") == 3, done.stderr
+    rig.stats()
+    assert rig.sim.calls.count("DestroySession") == 0
+    for session, session_id in zip((running, failed, kept), ids, strict=True):
+        subprocess.run(["rm", "-r", session], check=True, timeout=60)
+        rig.sim.sessions.wait_until_gone(session_id, 30)
+        assert not is_listed(rig, session)
+
+
+def test_whoever_follows_a_session_that_is_removed_is_told(quick: Rig) -> None:
+    session = quick.write_spec("followed", **LIVE).resolve()
+    with (session / "state").open("rb", buffering=0) as state:
+        state.read()
+        changes = select.poll()
+        changes.register(state, select.POLLPRI)
+        assert changes.poll(0) == []
+        subprocess.run(["rm", "-r", session], check=True, timeout=60)
+        assert changes.poll(TIMEOUT_S * 1000)
+        state.seek(0)
+        check_refused(errno.ESTALE, state.read)
 
 
 def test_mv_of_a_result_fetches_it_and_takes_it_out_of_sight(quick: Rig, tmp_path: Path) -> None:

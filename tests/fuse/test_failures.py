@@ -8,11 +8,14 @@ import signal
 import sqlite3
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from axxonfs.fs import doubts
+from axxonfs.simulator.switches import Switches
 from tests.fuse.harness import CLIP, USER, Rig, module_rig, needs, pattern_file, wait_until
 
 Rigs = Callable[..., Rig]
@@ -191,6 +194,34 @@ def test_a_start_that_a_killed_daemon_never_made_is_made_when_the_document_comes
     assert write(rig, "killed", **clip).wait(60) == 0
     check_started_once(rig, "killed")
     assert len(rig.sim.sessions.records()) == 1
+
+
+def test_a_server_without_an_export_agent_says_so_within_seconds_and_nothing_is_started_twice(rigs: Rigs) -> None:
+    rig = rigs(options=FAST, file_size_bytes=1000, switches=Switches(no_agent="UNAVAILABLE"))
+    clip = CLIP()
+    before_s = time.monotonic()
+    assert write(rig, "agent", **clip).wait(60) == 1
+    assert time.monotonic() - before_s < doubts.LOOK_FOR_S
+    said = (rig.new / "agent.error").read_text()
+    assert "Export agent is not available" in said
+    assert "the server lists no such export" in said
+    rig.sim.switches = Switches()
+    assert write(rig, "agent", **clip).wait(60) == 0
+    check_started_once(rig, "agent")
+
+
+@pytest.mark.expects_warnings(AWAY)
+@pytest.mark.expects_warnings("login not renewed")
+def test_a_start_that_never_reached_the_server_leaves_no_doubt(rigs: Rigs) -> None:
+    rig = rigs(options=FAST, file_size_bytes=1000)
+    rig.sim.stop()
+    assert write(rig, "unreached", **CLIP()).wait(60) == 1
+    said = (rig.new / "unreached.error").read_text()
+    assert "cannot start the export" in said or "cannot log in" in said
+    assert "not known" not in said
+    rig.stop(signal.SIGKILL)
+    with contextlib.closing(sqlite3.connect(rig.scratch / "state" / "journal.sqlite")) as database:
+        assert database.execute("SELECT count(*) FROM intents").fetchone() == (0,)
 
 
 @pytest.fixture(scope="module")

@@ -130,6 +130,40 @@ def test_an_error_without_a_spec_stays_for_a_while(new: folder.NewFolder) -> Non
     assert new.expire(50.0, now_ns=4) == [b"a.error"]
 
 
+def test_spec_link_and_error_go_some_time_after_their_session(new: folder.NewFolder) -> None:
+    for name in (b"door.json", b"gate.json"):
+        create(new, name, SPEC)
+    new.link_session(b"door", b"one", 3)
+    new.link_session(b"gate", b"two", 3)
+    new.note_error(b"door", "wrong", now_ns=4, until_s=5.0)
+
+    def expire(now_s: float, *sessions: bytes) -> list[bytes]:
+        return new.expire_links(set(sessions), now_s=now_s, now_ns=6, gone_after_s=10.0)
+
+    assert expire(100.0, b"one", b"two") == []
+    assert expire(101.0, b"two") == [b"door.session"]
+    assert new.gone_since_s(b"door.session") == 101.0
+    assert expire(110.9, b"two") == []
+    assert set(expire(111.0, b"two")) == {b"door.json", b"door.session", b"door.error"}
+    assert names(new) == {b"gate.json", b"gate.session"}
+
+
+def test_a_session_that_is_back_keeps_its_link(new: folder.NewFolder) -> None:
+    new.link_session(b"door", b"one", 3)
+    new.expire_links(set(), now_s=100.0, now_ns=6, gone_after_s=10.0)
+    assert new.expire_links({b"one"}, now_s=105.0, now_ns=6, gone_after_s=10.0) == [b"door.session"]
+    assert new.gone_since_s(b"door.session") is None
+    assert new.expire_links(set(), now_s=112.0, now_ns=6, gone_after_s=10.0) == [b"door.session"]
+    assert names(new) == {b"door.session"}
+
+
+def test_a_restart_does_not_count_from_the_beginning_how_long_a_session_has_been_gone(new: folder.NewFolder) -> None:
+    new.restore(b"door.session", "link", b"../sessions/one", submitted=None, until_s=100.0, now_ns=5)
+    assert new.gone_since_s(b"door.session") == 100.0
+    new.expire_links(set(), now_s=110.0, now_ns=6, gone_after_s=10.0)
+    assert names(new) == set()
+
+
 def test_the_number_of_entries_is_bounded(new: folder.NewFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "MAX_ENTRIES", 2)
     create(new, b"a")

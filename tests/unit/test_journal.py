@@ -1,9 +1,11 @@
 """The journal: what survives the process that wrote it, and what never gets into it."""
 
 import contextlib
+import dataclasses
 import math
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from axxonfs.core import errors, sessions, spec
-from axxonfs.fs.journal import Intent, Journal, SavedFile, state_directory
+from axxonfs.fs.journal import FileChanges, Intent, Journal, SavedFile, state_directory
 from axxonfs.wire import export_pb2
 from tests.unit import builders
 
@@ -54,7 +56,7 @@ def test_an_intent_survives_until_its_session_or_its_end(tmp_path: Path) -> None
         journal.intend(INTENT)
     with opened(tmp_path) as journal:
         assert journal.intents() == [INTENT]
-        journal.started(INTENT.marker, "hosts/Server/1", builders.archive_clip(), FACTS)
+        journal.started(INTENT, "hosts/Server/1", FACTS)
         journal.intend(Intent("axxonfs-2", "gate", builders.live_clip(), 2.0))
         journal.given_up("axxonfs-2")
     with opened(tmp_path) as journal:
@@ -81,10 +83,10 @@ def test_a_session_that_is_kept_for_ever_is_kept_for_ever_after(tmp_path: Path) 
 
 def test_entries_of_new_survive_with_all_that_stat_shows(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
-        journal.replace_files([], FILES)
+        journal.replace_files(FileChanges(saved=tuple(FILES)))
     with opened(tmp_path) as journal:
         assert journal.files() == FILES
-        journal.replace_files([b"a.json", b"never.json"], [])
+        journal.replace_files(FileChanges((b"a.json", b"never.json")))
         assert journal.files() == FILES[1:]
 
 
@@ -122,6 +124,42 @@ def test_only_the_owner_can_look_at_it(tmp_path: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
     assert set(modes.values()) == {0o600}
+
+
+def test_a_journal_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        journal.intend(INTENT)
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite")) as database, database:
+        for statement in ("DROP COLUMN asked", "DROP COLUMN known"):
+            database.execute(f"ALTER TABLE intents {statement}")
+        database.execute("PRAGMA user_version = 1")
+    with opened(tmp_path) as journal:
+        assert journal.intents() == [INTENT]
+
+
+def test_a_journal_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    with opened(tmp_path):
+        pass
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite")) as database, database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(errors.ConfigurationError, match="a newer axxonfs made it"), opened(tmp_path):
+        pass
+
+
+def test_what_belongs_to_a_start_is_written_with_it(tmp_path: Path) -> None:
+    spec_file, link, error = FILES
+    intent = dataclasses.replace(INTENT, asked=False, known=frozenset({"x", "y"}))
+    with opened(tmp_path) as journal:
+        journal.intend(intent, FileChanges(saved=(spec_file, error)))
+    with opened(tmp_path) as journal:
+        assert (journal.intents(), journal.files()) == ([intent], [spec_file, error])
+        journal.started(intent, "id", FACTS, FileChanges((error.name,), (link,)))
+    with opened(tmp_path) as journal:
+        assert (journal.intents(), list(journal.sessions()), journal.files()) == ([], ["id"], [spec_file, link])
+        journal.intend(intent)
+        journal.given_up(intent.marker, FileChanges((link.name,), (error,)))
+    with opened(tmp_path) as journal:
+        assert (journal.intents(), journal.files()) == ([], [spec_file, error])
 
 
 def test_a_second_mount_with_the_same_state_is_refused_and_says_what_it_may_be(tmp_path: Path) -> None:

@@ -318,12 +318,60 @@ def test_a_session_that_was_not_destroyed_comes_back_with_all_its_results(shown:
     entry = shown.entries["hosts/Server/1"]
     shown.hide(node(shown, RESULT), NOW_S)
     assert RESULT not in inside(shown)
-    shown.take_away(entry, NOW_S)
+    shown.destroyed(entry.session.id, NOW_S)
     shown.apply_listing([builders.completed()], NOW_S)
     assert listing(shown) == set()
     shown.put_back(entry, "not destroyed: no right", NOW_S)
     assert RESULT in inside(shown)
     assert status(shown)["last_error"] == "not destroyed: no right"
+
+
+def clear(shown: view.View, entry: view.Entry, *but: str) -> None:
+    """Remove what a session's directory shows, as `rm` of it would."""
+    for name, child in list(shown.tree.entries(entry.node).items()):
+        if name.decode() in but:
+            continue
+        if isinstance(child.content, view.Result):
+            shown.hide(child, NOW_S)
+        else:
+            entry.unlinked.add(name)
+
+
+def test_a_running_session_is_cleared_once_all_its_texts_were_removed(shown: view.View) -> None:
+    shown.apply_listing([builders.running()], NOW_S)
+    [entry] = shown.entries.values()
+    assert not shown.is_cleared(entry)
+    clear(shown, entry, "control")
+    assert not shown.is_cleared(entry)
+    clear(shown, entry)
+    assert shown.is_cleared(entry)
+    shown.apply_listing([builders.completed()], NOW_S + 1)
+    assert not shown.is_cleared(entry)
+
+
+def test_a_finished_session_is_cleared_once_its_results_were_removed(shown: view.View) -> None:
+    shown.apply_listing([builders.completed()], NOW_S)
+    [entry] = shown.entries.values()
+    clear(shown, entry, RESULT)
+    assert not shown.is_cleared(entry)
+    shown.hide(node(shown, RESULT), NOW_S)
+    assert shown.is_cleared(entry)
+
+
+def test_a_session_without_results_is_not_cleared_by_having_none(shown: view.View) -> None:
+    kept = builders.archive_clip()
+    kept.store_result_by_export_agent = True
+    state = export_service_pb2.State(state=export_service_pb2.S_COMPLETED)
+    failed = builders.SessionInfo(session=export_service_pb2.Session(id="2", options=kept), state=state)
+    shown.apply_listing([builders.completed("1", options=kept), failed], NOW_S)
+    assert [shown.is_cleared(entry) for entry in shown.entries.values()] == [False, False]
+
+
+def test_a_session_that_the_server_has_no_more_is_cleared(shown: view.View) -> None:
+    shown.add_started(builders.running(), Facts(own=True), NOW_S)
+    [entry] = shown.entries.values()
+    shown.gone(entry.session.id, NOW_S, "there is no such session")
+    assert shown.is_cleared(entry)
 
 
 def test_a_hidden_result_stays_hidden(shown: view.View) -> None:
