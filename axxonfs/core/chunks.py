@@ -13,6 +13,8 @@ from axxonfs.core import errors
 
 KIB = 1024
 
+Data = bytes | memoryview  # bytes of a result; a view holds no more than its chunk
+
 # 4096 KiB of data no longer fit a message of gRPC's default 4 MiB limit (measured).
 CHUNK_KB_RANGE = range(1, 4096)
 
@@ -116,7 +118,7 @@ def subtract(ranges: Sequence[Range], begin: int, end: int) -> list[Range]:
     return left
 
 
-def assemble(held: Iterable[tuple[int, bytes]], begin: int, end: int) -> bytes | memoryview:
+def assemble(held: Iterable[tuple[int, Data]], begin: int, end: int) -> Data:
     """Return the bytes from `begin` to `end` out of chunks (start, data) that cover them; no copy out of one chunk."""
     views: list[memoryview] = []
     place = begin
@@ -137,13 +139,13 @@ class ChunkCache:
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
         self.used_bytes = 0
-        self._chunks: collections.OrderedDict[tuple[int, int, int], bytes] = collections.OrderedDict()
+        self._chunks: collections.OrderedDict[tuple[int, int, int], Data] = collections.OrderedDict()
         self._sizes: dict[int, collections.Counter[int]] = {}  # file -> chunk size -> how many are here
 
     def __len__(self) -> int:
         return len(self._chunks)
 
-    def find(self, file: int, place: int) -> tuple[int, bytes] | None:
+    def find(self, file: int, place: int) -> tuple[int, Data] | None:
         """Return start and data of the chunk that holds a byte, and make it the most recently used."""
         for size in self._sizes.get(file, ()):
             key = (file, size, place - place % size)
@@ -153,9 +155,9 @@ class ChunkCache:
                 return key[2], data
         return None
 
-    def collect(self, file: int, begin: int, end: int, unit: int) -> tuple[list[tuple[int, bytes]], list[Range]]:
+    def collect(self, file: int, begin: int, end: int, unit: int) -> tuple[list[tuple[int, Data]], list[Range]]:
         """Return the chunks that are here of a range of bytes, and what is missing, cut at multiples of `unit`."""
-        held: list[tuple[int, bytes]] = []
+        held: list[tuple[int, Data]] = []
         missing: list[Range] = []
         place = begin
         while place < end:
@@ -170,7 +172,7 @@ class ChunkCache:
             place = after
         return held, missing
 
-    def put(self, file: int, size: int, start: int, data: bytes) -> None:
+    def put(self, file: int, size: int, start: int, data: Data) -> None:
         """Take a checked chunk of chunk size `size`, and let the least recently used go until the budget holds."""
         key = (file, size, start)
         self._drop(key)

@@ -1,31 +1,74 @@
 """What the line to the server shows: its round trip and its rate, and what follows from them.
 
-Decides how far ahead it pays to read over instead of opening a stream anew, and
-when a stream is held back by its own narrow flow-control window rather than by
-the line. Pure; times and sizes are handed in. Until something was measured the
-answers are those of a fast local network.
+Decides how much a stream should have in flight, how far ahead it pays to read
+over instead of opening a stream anew, and how much the kernel should read ahead.
+Pure; times and sizes are handed in. Until something was measured the answers are
+those that waste least. A `Meter` belongs to the thread that receives a stream,
+the `Line` to the event loop.
 """
 
 import collections
+import dataclasses
+import statistics
 
 from axxonfs.core.chunks import KIB
 
 MIB = 1024 * KIB
 
-# What a narrow stream keeps in flight, which is what a seek wastes. Enough for the first chunk of
-# 64 KiB in one round trip, and for a line of 10 Mbit/s at 100 ms (measured: 128 KiB do, 64 KiB do not).
-NARROW_BYTES = 192 * KIB
+# What a stream may have in flight is a property of its connection, fixed when that is made: so there
+# are steps. It is what a seek wastes, what a stream that waits for its reader holds in memory, and with
+# the round trip the most that a stream brings in a second. The least is enough for the first chunk of
+# 64 KiB in one round trip, and for a line of 10 Mbit/s at 100 ms (measured: 128 KiB do, 64 KiB do not);
+# the most for 6 Gbit/s at 60 ms. Four times as much each: finer ones would be more connections.
+IN_FLIGHT_BYTES = (192 * KIB, 768 * KIB, 3 * MIB, 12 * MIB, 48 * MIB)
+NARROW_BYTES = IN_FLIGHT_BYTES[0]
+# A stream that begins may be a seek, which somebody leaves again: 3 MiB bring a player's largest step,
+# 512 KiB and what the kernel reads ahead of it, in one round trip.
+SEEK_STEPS = IN_FLIGHT_BYTES[:3]
+_RUN_STEPS = IN_FLIGHT_BYTES[2:]
+# In a run the window must outlast the round trip of its own updates, and a rate that was measured low.
+_RUN_MARGIN = 2.0
+
 # From here on fewer, larger chunks save more processor time than a seek costs: the drain is three
 # times slower at 64 KiB than at 1 MiB (measured).
 FAST_BYTES_PER_S = 16 * MIB
+# Below this a first chunk says more about the machines than about the line between them (measured:
+# a call takes 1 ms on loopback).
+_NEAR_S = 0.002
 
-# A narrow stream that brings this much of its window in the time of a first chunk is held back by
-# it. A line of 10 Mbit/s at 60 ms has 0.72 of the window in that time, for the chunk takes time, too.
-_FULL = 0.8
 _ROUND_TRIPS = 16  # the least of so many first bytes is the round trip; more would miss that it grew
-_SMOOTHING = 0.3  # weight of a new rate; guessed
+_RATES = 9  # the one in the middle counts; guessed
 _UNKNOWN_GAP_BYTES = 512 * KIB
 _GAP_BYTES = (128 * KIB, 2 * MIB)  # the kernel has up to 2 MiB in flight, out of order (measured)
+# A stream that brings this much of its window in a round trip is held back by that, not by the line.
+_FULL = 0.7
+# Shorter spans of a run say more about the scheduler than about the line.
+_SPAN_BYTES = 256 * KIB
+
+# The kernel's own read-ahead is fetched whether anybody wants it or not: 1 MiB of it is nothing at
+# 100 MB/s, and a second of a player's time at 10 Mbit/s.
+_KERNEL_AHEAD_KB = (128, 1024)
+_KERNEL_AHEAD_S = 0.2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FirstChunk:
+    """How long a stream took to bring its first chunk."""
+
+    waited_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rate:
+    """Bytes that came in a time in which nobody held the stream back but the line, or its own window."""
+
+    size_bytes: int
+    took_s: float
+    in_flight_bytes: int
+    burst: bool  # all of them were in flight when the first of them came: only the line spread them
+
+
+Sample = FirstChunk | Rate
 
 
 class Line:
@@ -33,34 +76,113 @@ class Line:
 
     def __init__(self) -> None:
         self._first_chunks: collections.deque[float] = collections.deque(maxlen=_ROUND_TRIPS)
-        self.rate: float | None = None  # bytes per second of one stream that nobody held back
+        self._rates: collections.deque[float] = collections.deque(maxlen=_RATES)
 
     @property
     def round_trip_s(self) -> float | None:
         """The time from opening a stream to its first chunk, at its best."""
         return min(self._first_chunks, default=None)
 
-    def note_first_chunk(self, waited_s: float) -> None:
-        """Take note of how long a stream took to bring its first chunk."""
-        self._first_chunks.append(waited_s)
+    @property
+    def rate(self) -> float | None:
+        """Bytes per second that the line brings."""
+        return statistics.median_low(self._rates) if self._rates else None
 
-    def note_rate(self, size_bytes: int, took_s: float) -> None:
-        """Take note of `size_bytes` that came in `took_s` while somebody waited for them."""
-        rate = size_bytes / max(took_s, 1e-6)
-        self.rate = rate if self.rate is None else (1 - _SMOOTHING) * self.rate + _SMOOTHING * rate
+    def note(self, sample: Sample) -> None:
+        """Take note of what a stream has shown."""
+        match sample:
+            case FirstChunk(waited_s):
+                self._first_chunks.append(waited_s)
+            case Rate(size_bytes, took_s, in_flight_bytes, burst):
+                rate = size_bytes / max(took_s, 1e-6)
+                held_back = not burst and rate * (self.round_trip_s or 0.0) > _FULL * in_flight_bytes
+                # The line can do at least what a window let through.
+                if not held_back or self.rate is None or rate > self.rate:
+                    self._rates.append(rate)
+
+    @property
+    def product_bytes(self) -> float | None:
+        """What the line itself holds: rate times round trip."""
+        if self.rate is None or self.round_trip_s is None:
+            return None
+        return self.rate * self.round_trip_s
 
     @property
     def gap_bytes(self) -> int:
-        """How large a gap is read over rather than jumped: what the line brings in a round trip or two."""
-        if self.rate is None or self.round_trip_s is None:
+        """How large a gap is read over rather than jumped: what the line brings in two round trips."""
+        if self.product_bytes is None:
             return _UNKNOWN_GAP_BYTES
         low, high = _GAP_BYTES
-        return int(min(high, max(low, 2 * self.rate * self.round_trip_s)))
+        return int(min(high, max(low, 2 * self.product_bytes)))
 
     @property
-    def is_wide(self) -> bool:
-        """Whether a run deserves a wide window: the line could bring more than a narrow one lets through."""
-        if self.rate is None or self.round_trip_s is None:
-            return False
-        held_back = self.rate * self.round_trip_s > _FULL * NARROW_BYTES
-        return held_back or self.rate > FAST_BYTES_PER_S
+    def seek_bytes(self) -> int:
+        """What a stream that begins somewhere should have in flight."""
+        if self.product_bytes is None or (self.round_trip_s or 0.0) < _NEAR_S:
+            return NARROW_BYTES
+        return _step(self.product_bytes, SEEK_STEPS)
+
+    @property
+    def run_bytes(self) -> int:
+        """What a stream should have in flight that reads on and on."""
+        return _step(_RUN_MARGIN * (self.product_bytes or 0.0), _RUN_STEPS)
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether a run deserves large chunks and much in flight."""
+        return self.rate is not None and self.rate > FAST_BYTES_PER_S
+
+    @property
+    def kernel_ahead_kb(self) -> int:
+        """How much the kernel should read ahead by itself."""
+        low, high = _KERNEL_AHEAD_KB
+        slow = self.rate is not None and self.rate * _KERNEL_AHEAD_S < high * KIB
+        return low if slow else high
+
+
+class Meter:
+    """Times one stream, as long as nothing but the line holds it back."""
+
+    def __init__(self, in_flight_bytes: int, began_s: float) -> None:
+        self._in_flight_bytes = in_flight_bytes
+        self._since_s = began_s
+        self._first = True
+        self._burst_left = 0  # what may still come of the first window
+        self._stale_left = 0  # what came while the stream was held up
+        self._bytes = 0
+
+    def arrived(self, size_bytes: int, now_s: float) -> list[Sample]:
+        """Take note of a chunk; return what it shows."""
+        if self._first:
+            self._first = False
+            sample = FirstChunk(now_s - self._since_s)
+            # The last bytes of a window come after its first update.
+            self._burst_left = self._in_flight_bytes - 2 * size_bytes
+            self._since_s = now_s
+            return [sample]
+        if self._stale_left > 0:
+            self._stale_left -= size_bytes
+            self._since_s = now_s
+            return []
+        burst = self._burst_left > 0
+        self._burst_left -= size_bytes
+        self._bytes += size_bytes
+        full = self._burst_left <= 0 if burst else self._bytes >= _SPAN_BYTES
+        return self._closed(now_s, burst=burst) if full else []
+
+    def held_up(self, now_s: float) -> list[Sample]:
+        """Take note that the stream had to wait for its readers; return what it had shown before."""
+        samples = self._closed(now_s, burst=True) if self._burst_left > 0 and self._bytes else []
+        self._burst_left = self._bytes = 0
+        self._stale_left = self._in_flight_bytes
+        return samples
+
+    def _closed(self, now_s: float, *, burst: bool) -> list[Sample]:
+        sample = Rate(self._bytes, now_s - self._since_s, self._in_flight_bytes, burst)
+        self._bytes, self._since_s = 0, now_s
+        return [sample]
+
+
+def _step(wanted_bytes: float, steps: tuple[int, ...]) -> int:
+    """Return the least step that is enough, else the largest."""
+    return next((step for step in steps if step >= wanted_bytes), steps[-1])

@@ -3,14 +3,16 @@
 A stream is one DownloadFile call, which delivers bytes in order from where it
 started. A reader that moves forward rides one: the stream may run ahead of the
 highest byte asked for by a window, which doubles with every step that shows
-that reading is sequential. A read elsewhere starts another stream, and the one
-unused for longest is stopped. Reads of one reader may arrive out of order by as
-much as the kernel sends at once; that is a step forward like any other. A stream
-ends where another one began: no byte is fetched by two.
+that reading is sequential, up to half of what was read so far. A read elsewhere
+starts another stream, and the one unused for longest is stopped; the others run
+ahead no more. Reads of one reader may arrive out of order by as much as the
+kernel sends at once; that is a step forward like any other. A stream ends where
+another one began: no byte is fetched by two.
 
-Streams are narrow at first: small chunks, and little in flight, so that a probe
-or a seek costs little. Where a reader keeps waiting for one and the line could
-bring more, a wide stream with large chunks takes over a little further on.
+Streams are narrow at first: small chunks, and as much in flight as the line holds
+for a seek, so that a probe or a seek costs little. Where a reader keeps asking
+for what has not come yet, and the line could bring more, a better stream takes
+over behind what is on its way already: with large chunks and much in flight.
 
 All places are byte offsets; streams start at multiples of their chunk size. Pure:
 no clock, no I/O, nothing awaits. The constants say which of them are measured.
@@ -21,7 +23,7 @@ import math
 from collections.abc import Sequence
 
 from axxonfs.core.chunks import KIB
-from axxonfs.core.line import MIB, NARROW_BYTES, Line
+from axxonfs.core.line import MIB, Line
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Start:
 
     stream: int
     offset: int
-    wide: bool
+    chunk_bytes: int
+    in_flight_bytes: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,9 +72,11 @@ class Stop:
 
 Action = Start | Continue | Stop
 
-# A reader has to wait for a narrow stream as often as this before a wide one takes over: twice may
-# be a player that fills its buffer. Guessed.
-_WAITS_BEFORE_WIDE = 3
+# A reader has asked for so much that had not come yet, before a better stream takes over: a player that
+# fills its buffer, and what the kernel reads ahead for it, come to less (computed: 128 + 256 + 512 KiB, 1 MiB).
+_LATE_BYTES = 2 * MIB
+# A player whose bytes come in time asks for few that are late; a copy takes whatever there is. Guessed.
+_LATE_SHARE = 1 / 4
 
 
 @dataclasses.dataclass(slots=True)
@@ -80,9 +85,10 @@ class _Stream:
     next: int  # the next byte to arrive
     demand: int  # one past the highest byte that a reader asked for
     used_s: float
-    wide: bool = False
+    chunk_bytes: int
+    in_flight_bytes: int
     window: int = 0
-    waits: int = 0  # reads in a row that found their bytes missing
+    late_bytes: int = 0  # asked for after the start, and not here then
 
     @property
     def end(self) -> int:
@@ -114,7 +120,7 @@ class ReadAhead:
         stream (see `is_coming`): ask again when a stream has done its part.
         """
         actions: list[Action] = []
-        riding = {number: False for number in self._streams if self._covers(number, begin)}
+        late_bytes = {number: 0 for number in self._streams if self._covers(number, begin)}
         for first, last in missing:
             place = first
             while place < last:
@@ -125,12 +131,12 @@ class ReadAhead:
                         break
                     actions += started
                     number = self._next_stream - 1
-                else:
-                    riding[number] = True
-                place = int(min(last, self._bound(number)))
-        for number, waits in riding.items():
+                after = int(min(last, self._bound(number)))
+                late_bytes[number] = late_bytes.get(number, 0) + after - place
+                place = after
+        for number, late in late_bytes.items():
             if number in self._streams:
-                actions += self._step(number, end, waits=waits, now_s=now_s)
+                actions += self._step(number, end, late, now_s)
         return actions
 
     def is_coming(self, place: int) -> bool:
@@ -203,39 +209,47 @@ class ReadAhead:
                 # All of them bring what somebody waits for; stopping one would make readers undo each other.
                 return []
             actions += self.stop(min(unused)[1])
-        offset = place - place % self.sizes.narrow
-        return [*actions, self._open(_Stream(start=offset, next=offset, demand=stop, used_s=now_s))]
+        # Whoever seeks leaves a place; what is fetched ahead there delays what is wanted here.
+        for stream in self._streams.values():
+            stream.window = 0
+        offset, chunk_bytes = place - place % self.sizes.narrow, self.sizes.narrow
+        stream = _Stream(offset, offset, stop, now_s, chunk_bytes, self._line.seek_bytes)
+        return [*actions, self._open(stream)]
 
     def _open(self, stream: _Stream) -> Start:
         number = self._next_stream
         self._next_stream += 1
         self._streams[number] = stream
-        return Start(number, stream.start, stream.wide)
+        return Start(number, stream.start, stream.chunk_bytes, stream.in_flight_bytes)
 
-    def _step(self, number: int, stop: int, *, waits: bool, now_s: float) -> list[Action]:
+    def _step(self, number: int, stop: int, late_bytes: int, now_s: float) -> list[Action]:
         stream = self._streams[number]
         stream.used_s = now_s
         if stop <= stream.demand:
             return []
         stream.demand = stop
-        stream.waits = stream.waits + 1 if waits else 0
+        stream.late_bytes += late_bytes
         # The first step past what a stream was started for already tells a run from a probe.
-        stream.window = min(self._limits.max_window, max(self.sizes.narrow, 2 * stream.window))
-        actions = self._widened(stream) if stream.waits >= _WAITS_BEFORE_WIDE else []
-        return [*actions, Continue(number)]
+        grown = min(max(self.sizes.narrow, 2 * stream.window), (stop - stream.start) // 2)
+        stream.window = min(self._limits.max_window, max(stream.window, grown))
+        return [*self._bettered(stream), Continue(number)]
 
-    def _widened(self, stream: _Stream) -> list[Action]:
-        """Let a wide stream take over ahead of a narrow one."""
-        if stream.wide or not (self.may_widen and self._line.is_wide):
+    def _bettered(self, stream: _Stream) -> list[Action]:
+        """Let a stream that can do more take over behind what another one has in flight."""
+        if stream.late_bytes < max(_LATE_BYTES, _LATE_SHARE * (stream.demand - stream.start)):
             return []
-        ahead = max(stream.demand, stream.next + NARROW_BYTES)
-        start = -(-ahead // self.sizes.wide) * self.sizes.wide
-        # The narrow one brings what lies between, whether anybody asked for it yet or not.
+        wide = self._line.is_fast and self.may_widen
+        chunk_bytes = self.sizes.wide if wide else self.sizes.narrow
+        in_flight_bytes = self._line.run_bytes if wide else self._line.seek_bytes
+        if chunk_bytes <= stream.chunk_bytes and in_flight_bytes <= stream.in_flight_bytes:
+            return []
+        start = -(-(stream.next + stream.in_flight_bytes) // chunk_bytes) * chunk_bytes
+        # The first one brings what lies between, whether anybody asked for it yet or not.
         others = (other for other in self._streams.values() if other is not stream)
         taken = any(stream.next <= other.start <= start for other in others)
         # A short last chunk would not tell whether the server cuts as large as it was asked to.
-        if start + self.sizes.wide > self._file_size or taken:
+        if start + chunk_bytes > self._file_size or taken:
             return []
-        stream.demand = start
-        after = start + self.sizes.wide
-        return [self._open(_Stream(start, start, after, stream.used_s, wide=True, window=stream.window))]
+        demand, stream.demand = stream.demand, start
+        after = max(demand, start + chunk_bytes)
+        return [self._open(_Stream(start, start, after, stream.used_s, chunk_bytes, in_flight_bytes, stream.window))]

@@ -237,6 +237,7 @@ class _Live:
             self._view.add_text("stats.json", lambda: status.render(self._stats(pool, state))),
             self._view.add_text("mount.json", lambda: status.render(self._about(mounted_s))),
         ]
+        pool.warm()
         self._notifier.start()
         nursery.start_soon(self._serve)
         nursery.start_soon(self._signals, state)

@@ -4,12 +4,13 @@ Belongs to the event loop. Imports core and remote.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol
 
 import trio
 
 from axxonfs.core import chunks, readahead
-from axxonfs.core.line import Line
+from axxonfs.core.line import Line, Sample
 from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.exports import ExportClient
 
@@ -74,6 +75,7 @@ class Pool:
         self._rate_limit_bytes = rate_limit_bytes
         self._next_fetch_s = 0.0
         self._readers: dict[Streams, None] = {}
+        self._warm: set[int] = set()
         self._next_file = 0
 
     def add(self, reader: Streams) -> int:
@@ -91,6 +93,20 @@ class Pool:
     def may_widen(self) -> bool:
         """Whether there is room for one more wide stream."""
         return self.wide_streams < MAX_WIDE_STREAMS
+
+    def learn(self, samples: Sequence[Sample]) -> None:
+        """Take note of what a stream has shown of the line, and connect behind what the next ones will use."""
+        for sample in samples:
+            self.line.note(sample)
+        if samples:
+            self.warm()
+
+    def warm(self) -> None:
+        """Connect behind what streams that begin now would use: then no reader pays for it."""
+        wanted = {self.line.seek_bytes} | ({self.line.run_bytes} if self.line.is_fast else set())
+        for in_flight_bytes in wanted - self._warm:
+            self.client.link.warm(in_flight_bytes)
+        self._warm |= wanted
 
     async def pace(self, fetched_bytes: int) -> None:
         """Wait as long as the rate limit asks for after `fetched_bytes`."""

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 import trio
 
 from axxonfs.core import chunks, errors, readahead
-from axxonfs.core.line import MIB, NARROW_BYTES
+from axxonfs.core.chunks import Data
+from axxonfs.core.line import MIB
 from axxonfs.reading.pool import TURN_S, Pool
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 
@@ -21,11 +22,9 @@ log = logging.getLogger(__name__)
 
 # Between two attempts at the same bytes; the deadline of the read bounds how many there are.
 RETRY_PAUSE_S = 0.25
-# A narrow stream keeps little between its thread and the event loop: a seek throws it away.
-_NARROW = Limits(waiting_bytes=NARROW_BYTES // 2)
-_WIDE = Limits(waiting_bytes=4 * MIB, wide=True)
-# Below this a rate says more about the scheduler than about the line.
-_RATE_SAMPLE_BYTES = 256 * chunks.KIB
+# Between the thread of a stream and the event loop, a share of what is in flight: a seek throws it away, too.
+_WAITING_SHARE = 1 / 3
+_MOST_WAITING_BYTES = 4 * MIB
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class _Wait:
 
     begin: int
     end: int
-    held: list[tuple[int, bytes]]  # chunks that are here: start, data
+    held: list[tuple[int, Data]]  # chunks that are here: start, data
     missing: list[chunks.Range]
     wake: trio.Event = dataclasses.field(default_factory=trio.Event)
     error: errors.AxxonfsError | None = None
@@ -120,7 +119,7 @@ class ResultReader:
 
     # -- waiting ----------------------------------------------------------------
 
-    async def _chunks(self, begin: int, end: int, deadline_s: float) -> list[tuple[int, bytes]]:
+    async def _chunks(self, begin: int, end: int, deadline_s: float) -> list[tuple[int, Data]]:
         held, missing = self._pool.cache.collect(self._file, begin, end, self._policy.sizes.narrow)
         if not missing:
             self._pool.counters.hits += 1
@@ -163,7 +162,7 @@ class ResultReader:
             if other.missing:
                 self._ask(other.begin, other.end, other.missing)
 
-    def _deliver(self, size: int, start: int, data: bytes) -> None:
+    def _deliver(self, size: int, start: int, data: Data) -> None:
         self._pool.cache.put(self._file, size, start, data)
         end = start + len(data)
         for wait in self._waits:
@@ -185,23 +184,24 @@ class ResultReader:
     def _apply(self, actions: Sequence[readahead.Action]) -> None:
         for action in actions:
             match action:
-                case readahead.Start(stream, offset, wide):
+                case readahead.Start(stream):
                     self._resume[stream] = trio.Event()
                     self._scopes[stream] = trio.CancelScope()
                     self._pool.make_room()
-                    self._pool.tasks.start(self._run, stream, offset, wide)
+                    self._pool.tasks.start(self._run, action)
                 case readahead.Continue(stream):
                     self._resume[stream].set()
                 case readahead.Stop(stream):
                     self._scopes[stream].cancel()
 
-    async def _run(self, stream: int, offset: int, wide: bool) -> None:  # noqa: FBT001 - tasks take no keywords
+    async def _run(self, start: readahead.Start) -> None:
+        stream, wide = start.stream, start.chunk_bytes > self._policy.sizes.narrow
         broken: errors.AxxonfsError | None = None
         self._pool.wide_streams += wide
         try:
             with self._scopes[stream]:
                 async with self._pool.slots:
-                    await self._download(stream, offset, wide=wide)
+                    await self._download(start, wide=wide)
         except chunks.ChunkSizeClampedError as clamped:
             self._cut_anew(clamped)
         except errors.RefusedError as error:
@@ -218,25 +218,28 @@ class ResultReader:
             self._policy.on_end(stream)
             self._wake_unserved(broken)
 
-    async def _download(self, stream: int, offset: int, *, wide: bool) -> None:
+    async def _download(self, start: readahead.Start, *, wide: bool) -> None:
         counters = self._pool.counters
-        size = self._policy.sizes.wide if wide else self._policy.sizes.narrow
-        download = self._open(offset // size, size, wide=wide)
+        download = self._open(start)
         counters.streams_opened += 1
         counters.wide_streams_opened += wide
         counters.streams_open += 1
         try:
-            await self._pump(stream, download, size)
+            await self._pump(start, download)
         finally:
             counters.streams_open -= 1
+            self._pool.learn(download.samples())
             if download.relative is not None:
                 self._pool.relative_index = download.relative
             with trio.CancelScope(shield=True):
                 await download.aclose()
 
-    def _open(self, index: int, size: int, *, wide: bool) -> DownloadStream:
+    def _open(self, start: readahead.Start) -> DownloadStream:
+        size = start.chunk_bytes
+        index = start.offset // size
         if self._pool.proven_chunk_bytes < size:
             index = chunks.telling_start(index, size, self._source.size_bytes)
+        waiting_bytes = min(_MOST_WAITING_BYTES, int(start.in_flight_bytes * _WAITING_SHARE))
         return DownloadStream(
             self._pool.client,
             self._source.session_id,
@@ -245,24 +248,23 @@ class ResultReader:
             start_index=index,
             file_size_bytes=self._source.size_bytes,
             relative=self._pool.relative_index,
-            limits=_WIDE if wide else _NARROW,
+            limits=Limits(waiting_bytes, in_flight_bytes=start.in_flight_bytes),
         )
 
-    async def _pump(self, stream: int, download: DownloadStream, size: int) -> None:
+    async def _pump(self, start: readahead.Start, download: DownloadStream) -> None:
         """Deliver what comes, as far as the window goes, and measure the line by it."""
-        meter = _Meter(self._pool)
+        stream = start.stream
         turn_ends_s = trio.current_time() + TURN_S
         while batch := await download.receive():
-            meter.arrived(sum(len(data) for _, data in batch))
+            self._pool.learn(download.samples())
             self._source.touched()
-            await self._take(stream, batch, size)
+            await self._take(stream, batch, start.chunk_bytes)
             done = self._policy.is_satisfied(stream) or trio.current_time() >= turn_ends_s
             if done and self._pool.is_short:
                 # Others wait for a slot; whoever still needs this stream asks for another one.
                 self._apply(self._policy.stop(stream))
             if not self._has_room(stream):
                 await self._room(stream)
-                meter.parked()
 
     async def _take(self, stream: int, batch: Batch, size: int) -> None:
         for index, data in batch:
@@ -284,33 +286,6 @@ class ResultReader:
             self._wake_unserved()
             self._resume[stream] = trio.Event()
             await self._resume[stream].wait()
-
-
-class _Meter:
-    """Times one stream, as long as nothing but the line holds it back."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._since_s = trio.current_time()
-        self._first = True
-        self._bytes = 0
-
-    def arrived(self, size_bytes: int) -> None:
-        """Take note of bytes that came."""
-        now_s = trio.current_time()
-        if self._first:
-            self._first = False
-            self._pool.line.note_first_chunk(now_s - self._since_s)
-            self._since_s = now_s
-            return
-        self._bytes += size_bytes
-        if self._bytes >= _RATE_SAMPLE_BYTES:
-            self._pool.line.note_rate(self._bytes, now_s - self._since_s)
-            self._since_s, self._bytes = now_s, 0
-
-    def parked(self) -> None:
-        """Take note that the stream had to wait for its readers."""
-        self._since_s, self._bytes = trio.current_time(), 0
 
 
 def _worth_another_try(error: errors.AxxonfsError) -> bool:

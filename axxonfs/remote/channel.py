@@ -1,10 +1,11 @@
-"""The two connections to a server, and how a call is made over them.
+"""The connections to a server, and how a call is made over them.
 
 Decides the options of the channels, that control and data never share a
 connection (a copy over a slow line must not starve polling and keep-alive), that
-every call has a deadline and carries the token, and that a rejected token costs
-one fresh login and one more try. Imports grpc. Thread-safe; calls block.
-Channels are made at the first call, so a process may fork before it. Facts:
+each amount of bytes in flight has connections of its own, that every call has a
+deadline and carries the token, and that a rejected token costs one fresh login
+and one more try. Imports grpc. Thread-safe; calls block. Channels are made at the
+first call or when they are warmed, so a process may fork before it. Facts:
 section 2 of the wire contract and docs/design.md, "gRPC from Python".
 """
 
@@ -19,7 +20,8 @@ from urllib.parse import quote
 import grpc
 
 from axxonfs.core import errors
-from axxonfs.core.line import NARROW_BYTES
+from axxonfs.core.line import IN_FLIGHT_BYTES, SEEK_STEPS
+from axxonfs.remote import filechunk
 from axxonfs.remote.certificates import Certificate, Endpoint
 from axxonfs.remote.credentials import Credentials
 from axxonfs.remote.login import Login, Metadata
@@ -28,6 +30,7 @@ from axxonfs.remote.trust import Trust
 from axxonfs.stubs.authentication_pb2_grpc import AuthenticationServiceStub
 from axxonfs.stubs.domain_pb2_grpc import DomainServiceStub
 from axxonfs.stubs.export_service_pb2_grpc import ExportServiceStub
+from axxonfs.wire import export_service_pb2 as service
 
 _Request = TypeVar("_Request")
 _Reply = TypeVar("_Reply")
@@ -39,13 +42,9 @@ _MIB = 1024 * 1024
 
 LOOKUP_TIMEOUT_S = 10.0
 
-# What a stream has in flight at most, and so memory and the waste of a seek. Wide:
-# 1 Gbit/s over 120 ms.
-WIDE_BYTES = 16 * _MIB
-
 # What a stream has in flight also uses up the window of its connection, for a
 # round trip: a probe right after another one would wait for it (measured). They take turns.
-_NARROW_CONNECTIONS = 4
+_SEEK_CONNECTIONS = 4
 
 _OPTIONS: _Options = (
     # Identical channels would otherwise share one connection (measured).
@@ -79,6 +78,7 @@ class Stubs(NamedTuple):
     authentication: AuthenticationServiceStub
     domain: DomainServiceStub
     exports: ExportServiceStub
+    download: "grpc.UnaryStreamMultiCallable[service.DownloadFileRequest, filechunk.Chunk]"
 
 
 class _Connection:
@@ -91,18 +91,30 @@ class _Connection:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._stubs: Stubs | None = None
-        self._closed = False
+        self._closed = self._warmed = False
 
     def stubs(self) -> Stubs:
         with self._lock:
             if self._closed:
                 raise errors.ServerAwayError(f"the connection to {self._endpoint} was closed")
             if self._stubs is None:
-                channel = self._channel = self._connect()
-                self._stubs = Stubs(
-                    AuthenticationServiceStub(channel), DomainServiceStub(channel), ExportServiceStub(channel)
-                )
+                self._channel = self._connect()
+                self._stubs = _stubs(self._channel)
             return self._stubs
+
+    def warm(self) -> None:
+        """Connect now, behind: whoever comes first does not pay for it."""
+        self.stubs()
+        with self._lock:
+            if self._channel is not None and not self._warmed:
+                self._warmed = True
+                self._channel.subscribe(self._ignore, try_to_connect=True)
+
+    def _ignore(self, state: grpc.ChannelConnectivity) -> None:
+        """Let the watching thread of grpc go as soon as it has seen the connection."""
+        with self._lock:
+            if self._channel is not None and state is grpc.ChannelConnectivity.READY:
+                self._channel.unsubscribe(self._ignore)
 
     def reset(self, trust: Trust) -> None:
         """End what there is; the next call connects anew."""
@@ -115,7 +127,7 @@ class _Connection:
 
     def _drop(self) -> None:
         with self._lock:
-            channel, self._channel, self._stubs = self._channel, None, None
+            channel, self._channel, self._stubs, self._warmed = self._channel, None, None, False
         if channel is not None:
             channel.close()
 
@@ -128,8 +140,18 @@ class _Connection:
         return grpc.secure_channel(target, grpc.ssl_channel_credentials(self.trust.root_pem), options)
 
 
+def _stubs(channel: grpc.Channel) -> Stubs:
+    method = service.DESCRIPTOR.services_by_name["ExportService"].methods_by_name["DownloadFile"]
+    download = channel.unary_stream(
+        f"/{method.containing_service.full_name}/{method.name}",
+        request_serializer=service.DownloadFileRequest.SerializeToString,
+        response_deserializer=filechunk.parse,
+    )
+    return Stubs(AuthenticationServiceStub(channel), DomainServiceStub(channel), ExportServiceStub(channel), download)
+
+
 class Link:
-    """A server, a login there, and two connections to it; close it when it is no longer needed.
+    """A server, a login there, and the connections to it; close it when it is no longer needed.
 
     `retrust` is asked once the server shows another certificate than `trust` was
     made from: it returns a new trust (another of several pins), or raises the
@@ -143,16 +165,16 @@ class Link:
         credentials: Credentials,
         *,
         retrust: Callable[[], Trust | None] | None = None,
-        narrow_bytes: int = NARROW_BYTES,
-        wide_bytes: int = WIDE_BYTES,
+        in_flight_bytes: Sequence[int] = IN_FLIGHT_BYTES,
     ) -> None:
         if trust is None and not endpoint.is_loopback:
             raise errors.ConfigurationError(f"no password goes to {endpoint} in the clear: give a trust")
         self._control = _Connection(endpoint, trust, _OPTIONS)
-        narrow = (*_OPTIONS, *_lookahead(narrow_bytes))
-        self._narrow = [_Connection(endpoint, trust, narrow) for _ in range(_NARROW_CONNECTIONS)]
-        self._turn = itertools.cycle(self._narrow)
-        self._wide = _Connection(endpoint, trust, (*_OPTIONS, *_lookahead(wide_bytes)))
+        self._data = {
+            step: [_Connection(endpoint, trust, (*_OPTIONS, *_lookahead(step))) for _ in range(_connections(step))]
+            for step in in_flight_bytes
+        }
+        self._turns = {step: itertools.cycle(connections) for step, connections in self._data.items()}
         self._retrust = retrust
         self._retrusting = threading.Lock()
         self.endpoint = endpoint
@@ -168,15 +190,21 @@ class Link:
         """The services for everything but downloads; ServerAwayError after `close`."""
         return self._control.stubs()
 
-    @property
-    def narrow(self) -> Stubs:
-        """The services for downloads with little in flight; ServerAwayError after `close`."""
-        return next(self._turn).stubs()
+    def data(self, in_flight_bytes: int) -> Stubs:
+        """Return the services for downloads with so much in flight, one of the steps; ServerAwayError after `close`."""
+        return next(self._turns[in_flight_bytes]).stubs()
+
+    def warm(self, in_flight_bytes: int) -> None:
+        """Connect behind what downloads with so much in flight will use; nothing after `close`. Never blocks."""
+        with contextlib.suppress(errors.ServerAwayError):
+            for connection in self._data[in_flight_bytes]:
+                connection.warm()
 
     @property
-    def wide(self) -> Stubs:
-        """The services for downloads that fill the line; ServerAwayError after `close`."""
-        return self._wide.stubs()
+    def _connections(self) -> Iterator[_Connection]:
+        """Everything to close, control last."""
+        yield from itertools.chain.from_iterable(self._data.values())
+        yield self._control
 
     def ask(
         self,
@@ -230,9 +258,9 @@ class Link:
             raise
 
     def close(self) -> None:
-        """Log out and end both connections; calls that are in flight end with ServerAwayError."""
+        """Log out and end all connections; calls that are in flight end with ServerAwayError."""
         self.login.close()
-        for connection in (*self._narrow, self._wide, self._control):
+        for connection in self._connections:
             connection.close()
 
     def _metadata(self, timeout_s: float) -> Metadata:
@@ -250,7 +278,7 @@ class Link:
         try:
             trust = self._retrust()
             if trust is not None:  # never from TLS to plaintext
-                for connection in (*self._narrow, self._wide, self._control):
+                for connection in self._connections:
                     connection.reset(trust)
         finally:
             self._retrusting.release()
@@ -270,6 +298,11 @@ class Link:
         except errors.TokenRejectedError:
             with self.authorised(doing, _left_s(deadline_s), again=True, secrets=secrets) as metadata:
                 return once(metadata, _left_s(deadline_s))
+
+
+def _connections(in_flight_bytes: int) -> int:
+    # What is for runs waits for no window.
+    return _SEEK_CONNECTIONS if in_flight_bytes in SEEK_STEPS else 1
 
 
 def _lookahead(size_bytes: int) -> _Options:

@@ -2,28 +2,32 @@
 
 Decides which chunks reach the mount (checked ones, in their order), when the
 thread parks so that HTTP/2 stops the server, and when a stream counts as broken.
-The only module here that knows trio. Concurrency: a thread of its own iterates
-the gRPC call; one condition guards what waits between the two. The thread wakes
-trio only where trio sleeps: a wake-up for every chunk halves the throughput
-(docs/design.md, "gRPC from Python"). Facts: section 7 of the wire contract.
+The only module here that knows trio. Concurrency: a thread of its own, one of
+those that trio keeps, iterates the gRPC call; one condition guards what waits
+between the two. The thread wakes trio only where trio sleeps: a wake-up for every
+chunk halves the throughput (docs/design.md, "gRPC from Python"). It measures the
+line as well, because trio may see a chunk late. Facts: section 7 of the wire
+contract.
 """
 
 import collections
 import contextlib
 import dataclasses
 import threading
+import time
 
 import trio
 
 from axxonfs.core import errors
-from axxonfs.core.chunks import KIB, ChunkStream, chunk_count
+from axxonfs.core.chunks import KIB, ChunkStream, Data, chunk_count
+from axxonfs.core.line import NARROW_BYTES, Meter, Sample
 from axxonfs.remote.exports import ExportClient
 
 # How long closing waits for the thread. It ends at once, unless it is in the
 # middle of a login, which others wait for, too.
 _CLOSE_TIMEOUT_S = 1.0
 
-Batch = list[tuple[int, bytes]]
+Batch = list[tuple[int, Data]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,8 +40,8 @@ class Limits:
     # Without a chunk, while somebody waits for one. Half-open connections would
     # hang for 15 minutes otherwise (measured).
     stall_timeout_s: float = 10.0
-    # Whether megabytes may be in flight, or only what a seek may waste.
-    wide: bool = False
+    # One of the steps of `core.line`: what a seek wastes, and what a round trip brings.
+    in_flight_bytes: int = NARROW_BYTES
 
 
 DEFAULT_LIMITS = Limits()
@@ -67,7 +71,7 @@ class DownloadStream:
             path,
             chunk_size_bytes // KIB,
             start_index,
-            wide=limits.wide,
+            in_flight_bytes=limits.in_flight_bytes,
             login_timeout_s=limits.stall_timeout_s,
         )
         self._chunks = ChunkStream(start_index, chunk_size_bytes, file_size_bytes, relative=relative)
@@ -75,20 +79,27 @@ class DownloadStream:
         self._most_waiting = max(1, limits.waiting_bytes // chunk_size_bytes)
         self._stall_timeout_s = limits.stall_timeout_s
         self._changed = threading.Condition()
-        self._waiting: collections.deque[tuple[int, bytes]] = collections.deque()
+        self._waiting: collections.deque[tuple[int, Data]] = collections.deque()
+        self._samples: list[Sample] = []
         self._sleeper: trio.Event | None = None
         self._ended = False
         self._error: BaseException | None = None
         self._trio = trio.lowlevel.current_trio_token()
         self._finished = trio.Event()
-        # A daemon: one that hangs in a login must not keep the process from its end.
-        self._thread = threading.Thread(target=self._run, name=f"download-{start_index}", daemon=True)
-        self._thread.start()
+        self._meter = Meter(limits.in_flight_bytes, time.monotonic())
+        # Daemons: one that hangs in a login does not keep the process from its end.
+        trio.lowlevel.start_thread_soon(self._run, self._finish, f"download-{start_index}")
 
     @property
     def relative(self) -> bool | None:
         """Whether the server counts chunks from the start of a call; None while that is unknown."""
         return self._chunks.relative
+
+    def samples(self) -> list[Sample]:
+        """Return what the stream has shown of the line since the last call."""
+        with self._changed:
+            samples, self._samples = self._samples, []
+            return samples
 
     async def receive(self) -> Batch:
         """Return the chunks that have come, at least one, with their absolute indices; none at the end of the file.
@@ -130,7 +141,6 @@ class DownloadStream:
         self.cancel()
         with trio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
             await self._finished.wait()
-            self._thread.join()  # it has nothing left to do but to end
 
     def _take(self) -> tuple[Batch, trio.Event | None]:
         """Return what waits, and the event to sleep on where nothing does and more may come."""
@@ -181,19 +191,25 @@ class DownloadStream:
             error = caught
         self._download.cancel()
         self._end(error)
+
+    def _finish(self, _ended: object) -> None:
+        """Say that the thread is free again; in that thread."""
         self._soon(self._finished)
 
     def _pump(self) -> None:
         for chunk in self._download:
-            data = chunk.data  # each access makes the bytes anew
-            index = self._chunks.accept(chunk.index, len(data))
-            if index is not None and not self._put(index, data):
+            index = self._chunks.accept(chunk.index, len(chunk.data))
+            if index is not None and not self._put(index, chunk.data):
                 return
         self._chunks.finish()
 
-    def _put(self, index: int, data: bytes) -> bool:
+    def _put(self, index: int, data: Data) -> bool:
         """Hand a chunk over, parked as long as there is no room; False once nobody wants it."""
+        arrived_s = time.monotonic()
         with self._changed:
+            self._samples += self._meter.arrived(len(data), arrived_s)
+            if len(self._waiting) >= self._most_waiting:
+                self._samples += self._meter.held_up(arrived_s)
             while len(self._waiting) >= self._most_waiting and not self._ended:
                 self._changed.wait()
             if self._ended:

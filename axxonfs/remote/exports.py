@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from axxonfs.core import errors
+from axxonfs.core.line import NARROW_BYTES
 from axxonfs.core.options import secrets_in
 from axxonfs.remote.channel import LOOKUP_TIMEOUT_S, Link
+from axxonfs.remote.filechunk import Chunk
 from axxonfs.wire import domain_pb2 as domain
 from axxonfs.wire import export_pb2 as export
 from axxonfs.wire import export_service_pb2 as service
@@ -121,17 +123,17 @@ class ExportClient:
         chunk_size_kb: int,
         start_index: int,
         *,
-        wide: bool = False,
+        in_flight_bytes: int = NARROW_BYTES,
         login_timeout_s: float = LOOKUP_TIMEOUT_S,
     ) -> "Download":
         """Return the download of a result from a chunk on; nothing is sent before it is iterated.
 
-        A `wide` one may have megabytes in flight, one that is not only what a seek may waste.
+        `in_flight_bytes` is one of the steps of `core.line`.
         """
         request = service.DownloadFileRequest(
             session_id=session_id, file_path=path, chunk_size_kb=chunk_size_kb, start_from_chunk_index=start_index
         )
-        return Download(self.link, request, login_timeout_s, wide=wide)
+        return Download(self.link, request, login_timeout_s, in_flight_bytes)
 
     def _complete(self, listed: dict[str, domain.Camera], access_points: list[str], timeout_s: float) -> None:
         """Replace cameras by their whole objects, and drop those that do not exist any more."""
@@ -153,9 +155,11 @@ class Download:
     take its time, and whoever waits for a chunk knows how long to.
     """
 
-    def __init__(self, link: Link, request: service.DownloadFileRequest, login_timeout_s: float, *, wide: bool) -> None:
+    def __init__(
+        self, link: Link, request: service.DownloadFileRequest, login_timeout_s: float, in_flight_bytes: int
+    ) -> None:
         self._link = link
-        self._wide = wide
+        self._in_flight_bytes = in_flight_bytes
         self._request = request
         self._login_timeout_s = login_timeout_s
         self._lock = threading.Lock()
@@ -163,7 +167,7 @@ class Download:
         self._cancelled = False
         self.begun = False  # whether a chunk has come
 
-    def __iter__(self) -> Iterator[service.FileChunk]:
+    def __iter__(self) -> Iterator[Chunk]:
         """Yield the chunks as they come; raises as `Link.ask`, ServerAwayError also after `cancel`."""
         try:
             yield from self._once(again=False)
@@ -180,10 +184,9 @@ class Download:
         if end is not None:
             end()
 
-    def _once(self, *, again: bool) -> Iterator[service.FileChunk]:
+    def _once(self, *, again: bool) -> Iterator[Chunk]:
         with self._link.authorised("download", self._login_timeout_s, again=again) as metadata:
-            stubs = self._link.wide if self._wide else self._link.narrow
-            call = stubs.exports.DownloadFile(self._request, metadata=metadata)
+            call = self._link.data(self._in_flight_bytes).download(self._request, metadata=metadata)
             self._adopt(call.cancel)
             for chunk in call:
                 self.begun = True

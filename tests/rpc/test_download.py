@@ -13,7 +13,7 @@ import trio.testing
 
 from axxonfs.core import errors
 from axxonfs.core.chunks import KIB, ChunkSizeClampedError
-from axxonfs.remote.channel import WIDE_BYTES
+from axxonfs.core.line import MIB
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 from axxonfs.remote.exports import ExportClient
 from axxonfs.simulator.faults import Action
@@ -26,6 +26,7 @@ CHUNK = 16 * KIB
 SIZE = 100 * CHUNK + 77
 COUNT = 101
 LARGE_CHUNK = 64 * KIB
+WIDE_BYTES = 12 * MIB
 
 
 class Result:
@@ -407,7 +408,7 @@ def endless(tmp_path: Path) -> Iterator[tuple[Counting, ExportClient]]:
 
 
 def endless_stream(client: ExportClient) -> DownloadStream:
-    limits = Limits(waiting_bytes=4 * LARGE_CHUNK, wide=True)
+    limits = Limits(waiting_bytes=4 * LARGE_CHUNK, in_flight_bytes=WIDE_BYTES)
     return DownloadStream(
         client, "s", "f", chunk_size_bytes=LARGE_CHUNK, start_index=0, file_size_bytes=1 << 40, limits=limits
     )

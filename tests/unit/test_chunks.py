@@ -85,7 +85,7 @@ def test_a_later_short_chunk_is_no_clamp() -> None:
         checked.accept(1, 2048)
 
 
-def cached(cache: chunks.ChunkCache, *starts: int) -> list[bytes | None]:
+def cached(cache: chunks.ChunkCache, *starts: int) -> list[chunks.Data | None]:
     found = [cache.find(1, start) for start in starts]
     return [chunk and chunk[1] for chunk in found]
 

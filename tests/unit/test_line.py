@@ -1,0 +1,143 @@
+"""What the line shows, played by streams of a made-up line."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from axxonfs.core.chunks import KIB
+from axxonfs.core.line import IN_FLIGHT_BYTES, MIB, FirstChunk, Line, Meter, Rate, Sample
+
+CHUNK = 64 * KIB
+NARROW = 192 * KIB
+
+
+def line_of(round_trip_s: float, *rates: float, in_flight_bytes: int = NARROW, burst: bool = True) -> Line:
+    line = Line()
+    line.note(FirstChunk(round_trip_s))
+    for rate in rates:
+        line.note(Rate(int(rate), 1.0, in_flight_bytes, burst))
+    return line
+
+
+def test_an_unknown_line_is_taken_for_one_that_wastes_least() -> None:
+    line = Line()
+    assert (line.round_trip_s, line.rate, line.product_bytes) == (None, None, None)
+    assert line.seek_bytes == NARROW
+    assert not line.is_fast
+    assert line.gap_bytes == 512 * KIB
+
+
+def test_the_round_trip_is_the_least_of_the_last_sixteen_first_chunks() -> None:
+    line = line_of(0.001)
+    for _ in range(15):
+        line.note(FirstChunk(0.05))
+    assert line.round_trip_s == 0.001
+    line.note(FirstChunk(0.05))
+    assert line.round_trip_s == 0.05
+
+
+def test_the_rate_is_one_in_the_middle_so_that_an_odd_one_changes_nothing() -> None:
+    line = line_of(0.02, 1e6, 1e6, 1e6)
+    line.note(Rate(100 * MIB, 0.01, NARROW, burst=True))
+    assert line.rate == 1e6
+
+
+@pytest.mark.parametrize(
+    ("round_trip_s", "rate", "seek_bytes", "run_bytes", "is_fast"),
+    [
+        (0.06, 1.25e6, 192 * KIB, 3 * MIB, False),  # 10 Mbit/s
+        (0.02, 12.5e6, 768 * KIB, 3 * MIB, False),  # 100 Mbit/s
+        (0.02, 125e6, 3 * MIB, 12 * MIB, True),  # 1 Gbit/s
+        (0.06, 125e6, 3 * MIB, 48 * MIB, True),
+        (0.2, 1.25e9, 3 * MIB, 48 * MIB, True),
+        (0.0007, 400e6, 192 * KIB, 3 * MIB, True),  # loopback
+    ],
+)
+def test_what_is_in_flight_follows_from_rate_and_round_trip(
+    round_trip_s: float, rate: float, seek_bytes: int, run_bytes: int, *, is_fast: bool
+) -> None:
+    line = line_of(round_trip_s, rate)
+    assert (line.seek_bytes, line.run_bytes, line.is_fast) == (seek_bytes, run_bytes, is_fast)
+
+
+def test_a_run_that_its_own_window_holds_back_does_not_make_a_line_slow() -> None:
+    line = line_of(0.06, 100e6, 100e6)
+    for _ in range(20):
+        line.note(Rate(3_000_000, 1.0, NARROW, burst=False))
+    assert line.rate == 100e6
+
+
+def test_a_run_on_a_slow_line_shows_that_it_became_slower_still() -> None:
+    line = line_of(0.06, 1e6, 1e6)
+    for _ in range(20):
+        line.note(Rate(500_000, 1.0, NARROW, burst=False))
+    assert line.rate == 500_000
+
+
+def test_a_window_that_lets_more_through_than_the_line_was_thought_to_bring_is_news() -> None:
+    line = line_of(0.06, 1e6)
+    for _ in range(9):
+        line.note(Rate(3_200_000, 1.0, NARROW, burst=False))
+    assert line.rate == 3_200_000
+
+
+def test_the_kernel_reads_little_ahead_where_that_would_take_a_reader_s_time() -> None:
+    assert Line().kernel_ahead_kb == 1024
+    assert line_of(0.06, 1.25e6).kernel_ahead_kb == 128
+    assert line_of(0.06, 12.5e6).kernel_ahead_kb == 1024
+
+
+class Stream:
+    """A stream whose chunks leave `in_flight_bytes` at a time, every round trip, over a line of a rate."""
+
+    def __init__(self, *, rate: float, round_trip_s: float, in_flight_bytes: int, chunk_bytes: int = CHUNK) -> None:
+        self.rate, self.round_trip_s = rate, round_trip_s
+        self.in_flight_bytes, self.chunk_bytes = in_flight_bytes, chunk_bytes
+        self.meter = Meter(in_flight_bytes, 0.0)
+        self.came_bytes = 0
+        self.now_s = 0.0
+
+    def bring(self, chunks: int) -> list[Sample]:
+        samples: list[Sample] = []
+        for _ in range(chunks):
+            self.came_bytes += self.chunk_bytes
+            windows = -(-self.came_bytes // self.in_flight_bytes)
+            # No byte comes before its window has opened, nor faster than the line.
+            self.now_s = max(self.now_s + self.chunk_bytes / self.rate, windows * self.round_trip_s)
+            samples += self.meter.arrived(self.chunk_bytes, self.now_s)
+        return samples
+
+
+def learnt(samples: list[Sample]) -> Line:
+    line = Line()
+    for sample in samples:
+        line.note(sample)
+    return line
+
+
+@given(st.floats(1e5, 1e9), st.floats(0.0, 0.3), st.sampled_from(IN_FLIGHT_BYTES[:3]), st.integers(3, 200))
+def test_a_narrow_window_hides_nothing_of_a_line(
+    rate: float, round_trip_s: float, in_flight_bytes: int, chunks: int
+) -> None:
+    stream = Stream(rate=rate, round_trip_s=round_trip_s, in_flight_bytes=in_flight_bytes)
+    samples = [*stream.bring(chunks), *stream.meter.held_up(stream.now_s)]
+    line = learnt(samples)
+    assert line.round_trip_s == pytest.approx(max(round_trip_s, CHUNK / rate))
+    assert line.rate is not None
+    assert line.rate <= rate * 1.001
+    bursts = [sample for sample in samples if isinstance(sample, Rate) and sample.burst]
+    assert bursts
+    assert bursts[0].size_bytes / bursts[0].took_s == pytest.approx(rate)
+
+
+def test_what_came_while_a_stream_was_held_up_is_not_measured() -> None:
+    stream = Stream(rate=1e6, round_trip_s=0.06, in_flight_bytes=NARROW)
+    before = stream.bring(2)
+    before += stream.meter.held_up(stream.now_s)
+    # All that was in flight comes at once now.
+    assert stream.meter.arrived(CHUNK, 10.0) == []
+    assert stream.meter.arrived(CHUNK, 10.0) == []
+    assert stream.meter.arrived(CHUNK, 10.0) == []
+    after = [sample for number in range(4) for sample in stream.meter.arrived(CHUNK, 10.0 + (number + 1) * 0.065536)]
+    assert [(sample.size_bytes, sample.burst) for sample in after if isinstance(sample, Rate)] == [(4 * CHUNK, False)]
+    assert learnt(before).rate == pytest.approx(1e6, rel=0.01)
