@@ -147,6 +147,9 @@ def _state(state: export_service_pb2.State) -> State:
             return State.UNKNOWN
 
 
+_LARGEST_FILE_BYTES = 2**63 - 1  # what the kernel's sizes hold
+
+
 def _obstacle(options: export_pb2.Options) -> str:
     if options.store_result_by_export_agent:
         return "the export agent keeps the result on its own machine"
@@ -162,8 +165,16 @@ def _file(file: export_service_pb2.Result.File, obstacle: str) -> ResultFile:
         start=instants.parse_wire(file.min_timestamp),
         end=instants.parse_wire(file.max_timestamp),
         mime_type=file.mime_type,
-        obstacle=obstacle or ("the result is in the cloud" if file.cloud_id else ""),
+        obstacle=obstacle or _obstacle_of(file),
     )
+
+
+def _obstacle_of(file: export_service_pb2.Result.File) -> str:
+    if file.cloud_id:
+        return "the result is in the cloud"
+    if file.size > _LARGEST_FILE_BYTES:
+        return "the server says a size that no file can have"
+    return ""
 
 
 @dataclasses.dataclass(slots=True)

@@ -41,6 +41,7 @@ _SCALARS: dict[int, Callable[[], st.SearchStrategy[Any]]] = {
         st.floats(width=32, allow_nan=False) | _NAN | st.sampled_from([0.25, 0.5, 1.0, 26 / 255])
     ),
     FieldDescriptor.TYPE_INT32: lambda: st.integers(-(2**31), 2**31 - 1) | st.integers(-720, 720),
+    FieldDescriptor.TYPE_INT64: lambda: st.integers(-(2**63), 2**63 - 1),
     FieldDescriptor.TYPE_STRING: lambda: st.text(max_size=5),
     FieldDescriptor.TYPE_UINT32: lambda: st.integers(0, 2**32 - 1),
     FieldDescriptor.TYPE_UINT64: lambda: st.integers(0, 2**64 - 1),
