@@ -118,6 +118,20 @@ def subtract(ranges: Sequence[Range], begin: int, end: int) -> list[Range]:
     return left
 
 
+def merged_ranges(ranges: Iterable[Range], unit: int, size_bytes: int) -> list[Range]:
+    """Return the ranges of whole chunks of `unit` bytes that ranges within a file touch, in order and disjoint."""
+    merged: list[Range] = []
+    for begin, end in sorted(ranges):
+        first, last = begin - begin % unit, min(size_bytes, -(-end // unit) * unit)
+        if end <= begin:
+            continue
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return merged
+
+
 def assemble(held: Iterable[tuple[int, Data]], begin: int, end: int) -> Data:
     """Return the bytes from `begin` to `end` out of chunks (start, data) that cover them; no copy out of one chunk."""
     views: list[memoryview] = []

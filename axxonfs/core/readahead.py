@@ -40,6 +40,8 @@ class Limits:
 
     # How far a stream runs ahead of the reader at most. 8 MiB: 1 Gbit/s over 60 ms. Computed.
     max_window: int = 8 * MIB
+    # How large a gap is read over at most, whatever the line shows.
+    max_gap: float = math.inf
     # An interleaved container is read in two places at once, and its index in a third.
     max_streams: int = 3
     # A stream that nobody reads from keeps a slot at the server. Guessed.
@@ -182,10 +184,14 @@ class ReadAhead:
         """Return the stops of all streams."""
         return [action for number in list(self._streams) for action in self.stop(number)]
 
+    @property
+    def _gap_bytes(self) -> float:
+        return min(self._line.gap_bytes, self._limits.max_gap)
+
     def _bringing(self, place: int) -> int | None:
         """Return the stream that brings a byte, or would if asked: it is in its window, or after a small gap."""
         for number, stream in self._streams.items():
-            reach = max(stream.next + self._line.gap_bytes + 1, stream.end)
+            reach = max(stream.next + self._gap_bytes + 1, stream.end)
             if stream.next <= place < min(reach, self._bound(number)):
                 return number
         return None
@@ -193,7 +199,7 @@ class ReadAhead:
     def _covers(self, stream: int, place: int) -> bool:
         """Whether a byte is on a stream's way, or behind it where it came from."""
         state = self._streams[stream]
-        reach = max(state.next + self._line.gap_bytes, state.end)
+        reach = max(state.next + self._gap_bytes, state.end)
         return state.start <= place <= reach and place < self._bound(stream)
 
     def _bound(self, stream: int) -> float:
@@ -236,7 +242,9 @@ class ReadAhead:
 
     def _bettered(self, stream: _Stream) -> list[Action]:
         """Let a stream that can do more take over behind what another one has in flight."""
-        if stream.late_bytes < max(_LATE_BYTES, _LATE_SHARE * (stream.demand - stream.start)):
+        if not self._limits.max_window or stream.late_bytes < max(
+            _LATE_BYTES, _LATE_SHARE * (stream.demand - stream.start)
+        ):
             return []
         wide = self._line.is_fast and self.may_widen
         chunk_bytes = self.sizes.wide if wide else self.sizes.narrow

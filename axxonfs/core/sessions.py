@@ -10,7 +10,7 @@ import dataclasses
 import datetime as dt
 import enum
 
-from axxonfs.core import instants
+from axxonfs.core import errors, instants
 from axxonfs.core.timers import Timers
 from axxonfs.wire import export_pb2, export_service_pb2
 
@@ -197,6 +197,16 @@ class Facts:
     read_whole: set[str] = dataclasses.field(default_factory=set)  # paths
     hidden: set[str] = dataclasses.field(default_factory=set)  # paths unlinked in this mount
     last_error: str = ""
+
+
+def check_may_destroy(facts: Facts, rule: str) -> None:
+    """Refuse what the option `destroy` (`own`, `all` or `none`) does not allow.
+
+    Raises:
+        NotAllowedError: the session must not be removed from here.
+    """
+    if rule == "none" or (rule == "own" and not facts.own):
+        raise errors.NotAllowedError("the option destroy does not allow to remove this session")
 
 
 def unread(session: Session, facts: Facts) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from axxonfs.core import errors
 from axxonfs.core.sessions import Facts
+from axxonfs.exporting.records import Intent
 from axxonfs.wire import export_pb2
 
 _SCHEMA = """
@@ -34,22 +35,6 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS learnt (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _VERSION = 2
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Intent:
-    """A start that was submitted and is not answered yet.
-
-    `asked` says whether the server may have been asked for it: without, it has certainly not started.
-    `known` are the ids of equal exports that there were before it, where no marker tells it from them.
-    """
-
-    marker: str
-    label: str
-    options: export_pb2.Options
-    at_s: float
-    asked: bool = True
-    known: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,18 +1,15 @@
 """Starts exports: each submitted document exactly once, whatever fails.
 
-Resolves a document, writes the intent into the journal, asks the server, writes
-the answer down. Where the answer is lost it looks for the session that carries
-the intent's marker; in doubt the writer gets an error and the mount goes on
-looking. A start runs on when the writer has gone. What it changes in `new/` goes
+Writes the intent into the journal before it is asked for, and the answer down after
+it (`exporting/starts.py` asks); in doubt the writer gets an error and the mount goes
+on looking. A start runs on when the writer has gone. What it changes in `new/` goes
 into the journal with the start itself. Belongs to the event loop.
 """
 
 import contextlib
 import dataclasses
-import datetime as dt
 import logging
 import time
-import uuid
 import weakref
 import zoneinfo
 from collections.abc import Sequence
@@ -21,20 +18,18 @@ import trio
 
 from axxonfs.core import errors, sessions, spec
 from axxonfs.core.folder import NewFolder
-from axxonfs.core.view import Entry, SessionInfo
+from axxonfs.core.view import Entry
 from axxonfs.exporting.catalog import Catalog
-from axxonfs.fs.doubts import DOUBT_ENDS_S, Doubts, Outcome
-from axxonfs.fs.journal import NO_FILES, FileChanges, Intent, Journal
+from axxonfs.exporting.doubts import DOUBT_ENDS_S, Outcome
+from axxonfs.exporting.records import Intent
+from axxonfs.exporting.starts import Starts, make_intent
+from axxonfs.fs.journal import NO_FILES, FileChanges, Journal
 from axxonfs.fs.saved import SavedFolder
 from axxonfs.reading.tasks import Tasks
-from axxonfs.wire import export_pb2, export_service_pb2
 
 log = logging.getLogger(__name__)
 
 WRITE_DEADLINE_S = 30.0
-START_TIMEOUT_S = 20.0
-# A list of cameras this old is fetched anew before a camera is called unknown.
-CAMERAS_FRESH_S = 10.0
 
 _NEVER_ASKED = "the mount ended before the server was asked for the export: it was not started; write it again"
 _NO_PASSWORD = "the mount ended before the server was asked for the export: type the password again"  # noqa: S105 - a text
@@ -70,13 +65,11 @@ class Starter:
         self._saved = saved
         self._journal = journal
         self._tasks = tasks
-        self._zone = zone
         intents = journal.intents()
         self._unasked = [intent for intent in intents if not intent.asked]
         outcome = Outcome(self._adopt, self._give_up, self.note_error)
-        self._doubts = Doubts(catalog, tasks, (intent for intent in intents if intent.asked), outcome)
+        self._starts = Starts(catalog, tasks, zone, outcome, (intent for intent in intents if intent.asked))
         self._turns: weakref.WeakValueDictionary[str, trio.Lock] = weakref.WeakValueDictionary()
-        self._cameras_s = time.time()
 
     # -- for the handlers -----------------------------------------------------------
 
@@ -86,13 +79,7 @@ class Starter:
         Raises:
             SpecError: it is wrong.
         """
-        return spec.resolve(
-            spec.parse_document(document),
-            cameras=self._catalog.view.cameras,
-            now=dt.datetime.now(dt.UTC),
-            timezone=self._zone,
-            marker=f"axxonfs-{uuid.uuid4().hex}",
-        )
+        return self._starts.check(spec.parse_document(document))
 
     async def submit(self, label: str, document: bytes) -> None:
         """Start what the document asks for, and wait for the answer.
@@ -114,7 +101,7 @@ class Starter:
     async def submit_behind(self, label: str, document: bytes, resolved: spec.Resolved, files: FileChanges) -> None:
         """Journal a checked document with its file and start it behind; a refusal becomes `NAME.error`."""
         attempt = _Attempt(label, document, resolved)
-        await self._intend(attempt, dataclasses.replace(_intent(label, resolved), asked=False), files)
+        await self._intend(attempt, dataclasses.replace(make_intent(label, resolved), asked=False), files)
         self._tasks.start(self._attempt, attempt)
 
     def resume(self) -> None:
@@ -161,9 +148,9 @@ class Starter:
     async def _start(self, attempt: _Attempt) -> None:
         if attempt.late and attempt.intent is not None:
             _check_late(attempt.intent)
-        resolved = attempt.resolved or await self._resolve(attempt.document)
-        intent = dataclasses.replace(attempt.intent or _intent(attempt.label, resolved), asked=True)
-        await self._doubts.settle(intent)
+        resolved = attempt.resolved or await self._starts.resolve(spec.parse_document(attempt.document))
+        intent = dataclasses.replace(attempt.intent or make_intent(attempt.label, resolved), asked=True)
+        await self._starts.settle(intent)
         # With a password it is another export: nobody remembers whether it is the same one.
         secret = intent.options != resolved.options
         again = None if resolved.relative or secret else self._started_already(intent)
@@ -171,55 +158,17 @@ class Starter:
             self._link(attempt.label, again)
             await self._give_up(intent, _outcome(attempt.label))
             return
-        intent = await self._with_known(intent)
+        intent = await self._starts.with_known(intent)
         await self._intend(attempt, intent, self._saved.changes(_stem(attempt.label) + b".json"))
-        try:
-            session_id = await self._ask(resolved.options)
-        except errors.NotSentError:
-            raise  # as all failures but the next: nothing was started
-        except errors.UnavailableError as error:
-            await self._doubts.find_lost(intent, error)
-        else:
-            await self._adopt(intent, session_id)
+        await self._starts.start(intent, resolved.options)
 
     async def _intend(self, attempt: _Attempt, intent: Intent, files: FileChanges) -> None:
         await self._catalog.write_journal(lambda: self._journal.intend(intent, files))
         attempt.intent = intent
 
-    async def _with_known(self, intent: Intent) -> Intent:
-        """Note which equal exports there are, where no marker will tell this one from them."""
-        if spec.marker_of(intent.options) is not None:
-            return intent
-        with contextlib.suppress(errors.AxxonfsError):
-            await self._catalog.refresh()
-        sessions_now = self._catalog.view.entries.values()
-        equal = (entry.session for entry in sessions_now if spec.same_export(entry.session.options, intent.options))
-        return dataclasses.replace(intent, known=frozenset(session.id for session in equal))
-
     async def _give_up(self, intent: Intent, names: Sequence[bytes] = ()) -> None:
         files = self._saved.changes(*names) if names else NO_FILES
         await self._catalog.write_journal(lambda: self._journal.given_up(intent.marker, files))
-
-    async def _resolve(self, document: bytes) -> spec.Resolved:
-        try:
-            return self.check(document)
-        except errors.SpecError:
-            if time.time() - self._cameras_s < CAMERAS_FRESH_S:
-                raise
-        self._cameras_s = time.time()
-        try:
-            await self._catalog.refresh_cameras()
-        except errors.AxxonfsError as error:
-            log.debug("cameras not refreshed error=%s", error)
-        return self.check(document)
-
-    async def _ask(self, options: export_pb2.Options) -> str:
-        client = self._catalog.client
-        try:
-            return await self._catalog.call_start(lambda: client.start_session(options, timeout_s=START_TIMEOUT_S))
-        except errors.SessionGoneError as error:
-            # Here NOT_FOUND is about something that the spec names, such as the export agent.
-            raise errors.RefusedError(str(error)) from error
 
     def _started_already(self, intent: Intent) -> Entry | None:
         """Return the session that an equal document of this NAME started, if it is alive and has not failed."""
@@ -237,20 +186,10 @@ class Starter:
 
     async def _adopt(self, intent: Intent, session_id: str) -> None:
         # Shown first: so the link is in the journal with the session. Until then the intent leads to it.
-        facts = self._show(intent, session_id).facts
-        files = self._saved.changes(*_outcome(intent.label))
-        await self._catalog.write_journal(lambda: self._journal.started(intent, session_id, facts, files))
-
-    def _show(self, intent: Intent, session_id: str) -> Entry:
-        facts = sessions.Facts(own=True, label=intent.label, sent=intent.options, started_s=time.time())
-        session = export_service_pb2.Session(id=session_id, options=intent.options)
-        state = export_service_pb2.State(state=export_service_pb2.S_RUNNING)
-        known = self._catalog.view.entries.get(session_id)
-        info = known.info if known else SessionInfo(session=session, state=state)
-        entry = self._catalog.adopt(info, facts)
-        log.info("export started name=%s session=%s", intent.label, session_id)
+        entry = self._starts.show(intent, session_id)
         self._link(intent.label, entry)
-        return entry
+        files = self._saved.changes(*_outcome(intent.label))
+        await self._catalog.write_journal(lambda: self._journal.started(intent, session_id, entry.facts, files))
 
     def _link(self, label: str, entry: Entry) -> None:
         self._folder.link_session(_stem(label), entry.node.name, time.time_ns())
@@ -277,8 +216,3 @@ def _check_late(intent: Intent) -> None:
 def _resolved(intent: Intent) -> spec.Resolved:
     """Return what an intent of an earlier run asks for; its instants are resolved already."""
     return spec.Resolved(intent.options, relative=intent.options.HasField("live"), cameras=(), requested=(None, None))
-
-
-def _intent(label: str, resolved: spec.Resolved) -> Intent:
-    marker = spec.marker_of(resolved.options) or uuid.uuid4().hex
-    return Intent(marker, label, spec.without_secrets(resolved.options), time.time())

@@ -8,7 +8,7 @@ loop; nothing here waits for the server.
 import logging
 import time
 
-from axxonfs.core import errors, folder, tree, view
+from axxonfs.core import errors, folder, sessions, tree, view
 from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs import handles
 from axxonfs.fs.journal import Journal
@@ -154,9 +154,7 @@ class MountState:
                 self._pollers.changed(notice.ino)
 
     def _check_may_destroy(self, entry: view.Entry) -> None:
-        rule = self.options.destroy
-        if rule == "none" or (rule == "own" and not entry.facts.own):
-            raise errors.NotAllowedError("the option destroy does not allow to remove this session")
+        sessions.check_may_destroy(entry.facts, self.options.destroy)
 
     async def _destroy_behind(self, entry: view.Entry) -> None:
         try:

@@ -50,13 +50,13 @@ class _Wait:
 
 
 class ResultReader:
-    """The bytes of one result, for all of its handles."""
+    """The bytes of one result, for all of its handles; `limits` are the pool's unless others are given."""
 
-    def __init__(self, pool: Pool, source: Source) -> None:
+    def __init__(self, pool: Pool, source: Source, limits: readahead.Limits | None = None) -> None:
         self._pool = pool
         self._source = source
         self._file = pool.add(self)
-        self._policy = readahead.ReadAhead(source.size_bytes, pool.sizes, pool.line, pool.limits)
+        self._policy = readahead.ReadAhead(source.size_bytes, pool.sizes, pool.line, limits or pool.limits)
         self._waits: dict[_Wait, None] = {}
         self._resume: dict[int, trio.Event] = {}
         self._scopes: dict[int, trio.CancelScope] = {}

@@ -20,8 +20,8 @@ def connect(
     credentials: Credentials,
     options: ClientOptions,
     *,
-    recall: Callable[[], str | None] = lambda: None,
-    learn: Callable[[str], None] = lambda _name: None,
+    recall: Callable[[], str | None],
+    learn: Callable[[str], None],
 ) -> Link:
     """Return a link that is logged in; close it in the end.
 
@@ -33,12 +33,7 @@ def connect(
         CredentialsError, AccessError: there is no password, or the server does not take it.
         ServerAwayError, DeadlineError: the server did not answer.
     """
-
-    def establish() -> trust.Trust | None:
-        return _establish(endpoint, options, recall())
-
-    found = establish()
-    link = Link(endpoint, found, credentials, retrust=establish)
+    link, found = _opened(endpoint, credentials, options, recall)
     try:
         link.login.metadata(CONNECT_TIMEOUT_S)
     except errors.AxxonfsError:
@@ -47,6 +42,22 @@ def connect(
     if found is not None and not options.tls_name:
         learn(found.name)
     return link
+
+
+def open_link(endpoint: trust.Endpoint, credentials: Credentials, options: ClientOptions) -> Link:
+    """Return a link to a server that may be trusted; its first call logs in. As `connect` otherwise."""
+    link, _ = _opened(endpoint, credentials, options, lambda: None)
+    return link
+
+
+def _opened(
+    endpoint: trust.Endpoint, credentials: Credentials, options: ClientOptions, recall: Callable[[], str | None]
+) -> tuple[Link, trust.Trust | None]:
+    def establish() -> trust.Trust | None:
+        return _establish(endpoint, options, recall())
+
+    found = establish()
+    return Link(endpoint, found, credentials, retrust=establish), found
 
 
 def _establish(endpoint: trust.Endpoint, options: ClientOptions, learnt_name: str | None) -> trust.Trust | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from axxonfs.fs import doubts
+from axxonfs.exporting import doubts
 from axxonfs.simulator.switches import Switches
 from tests.fuse.harness import CLIP, USER, Rig, module_rig, needs, pattern_file, wait_until
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from axxonfs.core import errors, sessions, spec
-from axxonfs.fs.journal import FileChanges, Intent, Journal, SavedFile, state_directory
+from axxonfs.exporting.records import Intent
+from axxonfs.fs.journal import FileChanges, Journal, SavedFile, state_directory
 from axxonfs.wire import export_pb2
 from tests.unit import builders
 

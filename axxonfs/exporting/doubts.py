@@ -17,7 +17,7 @@ import trio
 from axxonfs.core import errors, spec
 from axxonfs.core.view import LISTINGS_BEFORE_DROPPED, SessionInfo
 from axxonfs.exporting.catalog import Catalog
-from axxonfs.fs.journal import Intent
+from axxonfs.exporting.records import Intent
 from axxonfs.reading.tasks import Tasks
 
 log = logging.getLogger(__name__)
