@@ -121,6 +121,10 @@ class StreamBrokenError(UnavailableError):
     """A download ended early or was aborted; it may be resumed at the next missing chunk."""
 
 
+class StalledError(StreamBrokenError):
+    """A download brought nothing for too long; its connection may be dead without knowing it."""
+
+
 class WrongBytesError(UnavailableError):
     """The server sent a chunk that contradicts what it said before; never cached, never shown."""
 

@@ -45,6 +45,12 @@ _FULL = 0.7
 # Shorter spans of a run say more about the scheduler than about the line.
 _SPAN_BYTES = 256 * KIB
 
+# Without a byte for so many times what the line needed at its slowest, a stream counts as stalled.
+# Guessed: a disk that seeks, or other streams that begin, make it several times slower, not ten.
+_PATIENCE = 10
+# Never sooner, for a recorder may be busy with its recording; and never later, as the contract promises.
+STALL_TIMEOUTS_S = (3.0, 10.0)
+
 # The kernel's own read-ahead is fetched whether anybody wants it or not: 1 MiB of it is nothing at
 # 100 MB/s, and a second of a player's time at 10 Mbit/s.
 _KERNEL_AHEAD_KB = (128, 1024)
@@ -77,6 +83,7 @@ class Line:
     def __init__(self) -> None:
         self._first_chunks: collections.deque[float] = collections.deque(maxlen=_ROUND_TRIPS)
         self._rates: collections.deque[float] = collections.deque(maxlen=_RATES)
+        self._stalled = False
 
     @property
     def round_trip_s(self) -> float | None:
@@ -93,12 +100,24 @@ class Line:
         match sample:
             case FirstChunk(waited_s):
                 self._first_chunks.append(waited_s)
+                self._stalled = False
             case Rate(size_bytes, took_s, in_flight_bytes, burst):
                 rate = size_bytes / max(took_s, 1e-6)
                 held_back = not burst and rate * (self.round_trip_s or 0.0) > _FULL * in_flight_bytes
                 # The line can do at least what a window let through.
                 if not held_back or self.rate is None or rate > self.rate:
                     self._rates.append(rate)
+
+    def note_stall(self) -> None:
+        """Take note of a stream that brought nothing in time: the next one gets all the time there is."""
+        self._stalled = True
+
+    def stall_timeout_s(self, chunk_bytes: int) -> float:
+        """Return how long a stream may bring nothing before it is given up."""
+        least, most = STALL_TIMEOUTS_S
+        if self._stalled or self.rate is None or not self._first_chunks:
+            return most
+        return min(most, max(least, _PATIENCE * (max(self._first_chunks) + chunk_bytes / self.rate)))
 
     @property
     def product_bytes(self) -> float | None:

@@ -15,6 +15,7 @@ from typing import TypeVar
 import trio
 
 from axxonfs.core import cameras, errors, sessions
+from axxonfs.core.breaker import Breaker
 from axxonfs.core.view import LISTINGS_BEFORE_DROPPED, Entry, Notice, SessionInfo, View
 from axxonfs.exporting.records import Records
 from axxonfs.remote.exports import ExportClient
@@ -47,6 +48,7 @@ class Catalog:
         self.listeners: list[Listener] = []
         self.last_listing_s: float | None = None
         self._failure: type[errors.AxxonfsError] | None = None  # of the last listing
+        self.breaker = Breaker()
         self._journal = journal
         self._notify = notify
         self._timers = view.settings.timers
@@ -93,6 +95,7 @@ class Catalog:
         now_s = time.time()
         self.last_listing_s = now_s
         self._listings += 1
+        self._note_answer(now_s)
         before = set(self.view.entries)
         notices = self.view.apply_listing(listing, now_s)
         notices += self.view.set_stale(None, now_s)
@@ -160,7 +163,14 @@ class Catalog:
             for entry in self.view.entries.values()
         )
 
+    def _note_answer(self, now_s: float) -> None:
+        self.breaker.answered()
+        if self.view.stale_since_s is not None:
+            log.info("server answers again stale_s=%d", now_s - self.view.stale_since_s)
+
     def _note_failure(self, error: errors.AxxonfsError) -> None:
+        if self.breaker.unanswered(time.time()):
+            log.warning("server away, reads fail at once until it answers")
         # Another kind of failure is news; the same one in other words is not worth a change of every text.
         if type(error) is self._failure:
             return

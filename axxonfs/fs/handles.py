@@ -176,6 +176,10 @@ class ResultHandle(Plain):
         except errors.SessionGoneError as error:
             self._catalog.gone(self._entry.session.id, str(error))
             raise
+        except errors.UnavailableError:
+            # Is it this result, or the server? A listing tells.
+            self._catalog.poke()
+            raise
 
     async def release(self) -> None:
         """Note whether the result was read whole; own sessions are let go when all of them were."""

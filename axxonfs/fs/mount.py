@@ -228,6 +228,7 @@ class _Live:
             chunk_size_bytes=options.chunk_size,
             max_streams=options.max_streams,
             rate_limit_bytes=options.rate_limit,
+            breaker=self._catalog.breaker,
         )
         return pool, MountState(options, self._catalog, pool, self._pollers, self._journal, tasks)
 
@@ -328,6 +329,8 @@ class _Live:
             "sessions": len(self._view.entries),
             "cameras": len(self._view.cameras),
             "last_listing": status.epoch(self._catalog.last_listing_s),
+            "stale_since": status.epoch(self._view.stale_since_s),
+            "reads_fail_at_once_since": status.epoch(self._catalog.breaker.open_since_s),
             "cache": {"used_bytes": pool.cache.used_bytes, "budget_bytes": pool.cache.budget_bytes},
             "reads": dataclasses.asdict(pool.counters),
             "unexpected_errors": state.tasks.unexpected,

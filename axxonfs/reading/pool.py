@@ -4,19 +4,27 @@ Belongs to the event loop. Imports core and remote.
 """
 
 import dataclasses
+import logging
+import time
+import weakref
 from collections.abc import Sequence
 from typing import Protocol
 
 import trio
 
 from axxonfs.core import chunks, readahead
+from axxonfs.core.breaker import Breaker
 from axxonfs.core.line import Line, Sample
 from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.exports import ExportClient
 
+log = logging.getLogger(__name__)
+
 # A stream that others wait for gives its slot up after this. Guessed: long enough to be worth a
 # round trip, short enough for a dozen turns within the deadline of a read.
 TURN_S = 2.0
+# One session has all but a quarter of the streams at most: if it is stuck, others are not.
+RESERVE = 4
 # Each may have as much in flight as the line holds: with the cache they make up the memory of the mount.
 MAX_WIDE_STREAMS = 3
 
@@ -34,10 +42,15 @@ class Counters:
     wide_streams_opened: int = 0
     retries: int = 0
     failures: int = 0
+    refused: int = 0  # reads that failed at once
 
 
 class Streams(Protocol):
     """A result that has streams open."""
+
+    @property
+    def session_id(self) -> str:
+        """Whose result it is."""
 
     def unused(self) -> list[tuple[float, int]]:
         """Return when each stream that nobody waits for was last used, and its number."""
@@ -58,6 +71,7 @@ class Pool:
         chunk_size_bytes: int,
         max_streams: int,
         rate_limit_bytes: int = 0,
+        breaker: Breaker | None = None,
     ) -> None:
         self.client = client
         self.tasks = tasks
@@ -67,6 +81,9 @@ class Pool:
         # Chunks that fill the cache would push each other out before they are read to their ends.
         self.clamp(min(chunk_size_bytes, cache_bytes // 4 // chunks.KIB * chunks.KIB))
         self.slots = trio.CapacityLimiter(max_streams)
+        self._most_for_one = max(1, max_streams - max_streams // RESERVE)
+        self._slots_of: weakref.WeakValueDictionary[str, trio.CapacityLimiter] = weakref.WeakValueDictionary()
+        self.breaker = breaker or Breaker()
         self.limits = readahead.Limits(max_window=min(readahead.Limits().max_window, cache_bytes // 4))
         self.counters = Counters()
         self.wide_streams = 0
@@ -108,6 +125,12 @@ class Pool:
             self.client.link.warm(in_flight_bytes)
         self._warm |= wanted
 
+    def note_failed_read(self) -> None:
+        """Take note of a read that got nothing before its deadline."""
+        self.counters.failures += 1
+        if self.breaker.read_failed(time.time()):
+            log.warning("server away, reads fail at once until it answers")
+
     async def pace(self, fetched_bytes: int) -> None:
         """Wait as long as the rate limit asks for after `fetched_bytes`."""
         if self._rate_limit_bytes:
@@ -120,16 +143,27 @@ class Pool:
         """How far each stream may run ahead, so that none pushes out of the cache what another fetched for later."""
         return self.cache.budget_bytes // 2 // max(1, self.counters.streams_open)
 
-    @property
-    def is_short(self) -> bool:
-        """Whether streams wait for others to end."""
-        return self.slots.statistics().tasks_waiting > 0
+    def slots_of(self, session_id: str) -> trio.CapacityLimiter:
+        """Return what bounds the streams of one session."""
+        limiter = self._slots_of.get(session_id)
+        if limiter is None:
+            limiter = self._slots_of[session_id] = trio.CapacityLimiter(self._most_for_one)
+        return limiter
 
-    def make_room(self) -> None:
-        """Stop the stream that was unused for longest, where all are taken and one is unused."""
-        if self.slots.available_tokens > 0:
+    def is_short(self, session_id: str) -> bool:
+        """Whether streams wait for those of this session to end."""
+        limiters = (self.slots, self.slots_of(session_id))
+        return any(limiter.statistics().tasks_waiting > 0 for limiter in limiters)
+
+    def make_room(self, session_id: str) -> None:
+        """Stop the stream that was unused for longest, where all are taken and one of those is unused."""
+        if self.slots.available_tokens <= 0:
+            readers = list(self._readers)
+        elif self.slots_of(session_id).available_tokens <= 0:
+            readers = [reader for reader in self._readers if reader.session_id == session_id]
+        else:
             return
-        unused = [(used_s, stream, reader) for reader in self._readers for used_s, stream in reader.unused()]
+        unused = [(used_s, stream, reader) for reader in readers for used_s, stream in reader.unused()]
         if unused:
             _, stream, reader = min(unused, key=lambda row: row[0])
             reader.stop_stream(stream)

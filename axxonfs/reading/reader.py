@@ -20,8 +20,8 @@ from axxonfs.remote.download import Batch, DownloadStream, Limits
 
 log = logging.getLogger(__name__)
 
-# Between two attempts at the same bytes; the deadline of the read bounds how many there are.
-RETRY_PAUSE_S = 0.25
+# Between two attempts at the same bytes, doubled each time; the deadline of the read bounds how many there are.
+RETRY_PAUSES_S = (0.25, 2.0)
 # Between the thread of a stream and the event loop, a share of what is in flight: a seek throws it away, too.
 _WAITING_SHARE = 1 / 3
 _MOST_WAITING_BYTES = 4 * MIB
@@ -47,6 +47,7 @@ class _Wait:
     missing: list[chunks.Range]
     wake: trio.Event = dataclasses.field(default_factory=trio.Event)
     error: errors.AxxonfsError | None = None
+    pause_s: float = RETRY_PAUSES_S[0]
 
 
 class ResultReader:
@@ -62,6 +63,11 @@ class ResultReader:
         self._scopes: dict[int, trio.CancelScope] = {}
         self._unread = [(0, source.size_bytes)] if source.size_bytes else []
         self._closed: errors.AxxonfsError | None = None
+
+    @property
+    def session_id(self) -> str:
+        """Whose result it is."""
+        return self._source.session_id
 
     @property
     def read_whole(self) -> bool:
@@ -125,6 +131,9 @@ class ResultReader:
             self._pool.counters.hits += 1
             self._ask(begin, end, ())
             return held
+        if self._pool.breaker.is_open:
+            self._pool.counters.refused += 1
+            raise errors.ServerAwayError("the server is away, and reads fail at once until it answers")
         self._pool.counters.misses += 1
         wait = _Wait(begin, end, held, missing)
         self._waits[wait] = None
@@ -132,8 +141,11 @@ class ResultReader:
         try:
             while wait.missing:
                 await self._wait(wait, deadline_s)
+        except (errors.WrongBytesError, errors.SessionGoneError, errors.AccessError, errors.InvalidError):
+            self._pool.counters.failures += 1  # an answer, if a bad one
+            raise
         except errors.AxxonfsError:
-            self._pool.counters.failures += 1
+            self._pool.note_failed_read()
             raise
         finally:
             del self._waits[wait]
@@ -156,19 +168,22 @@ class ResultReader:
             raise error or errors.DeadlineError("the bytes did not arrive before the deadline of the read")
         if error is not None:
             self._pool.counters.retries += 1
-            await trio.sleep(min(RETRY_PAUSE_S, deadline_s - trio.current_time()))
+            await trio.sleep(min(wait.pause_s, deadline_s - trio.current_time()))
+            wait.pause_s = min(2 * wait.pause_s, RETRY_PAUSES_S[1])
         # In the order of the file, whoever wakes first: then one stream brings it all.
         for other in sorted(self._waits, key=lambda other: other.begin):
             if other.missing:
                 self._ask(other.begin, other.end, other.missing)
 
     def _deliver(self, size: int, start: int, data: Data) -> None:
+        self._pool.breaker.answered()
         self._pool.cache.put(self._file, size, start, data)
         end = start + len(data)
         for wait in self._waits:
             if start < wait.end and end > wait.begin and wait.missing:
                 wait.held.append((start, data))
                 wait.missing = chunks.subtract(wait.missing, start, end)
+                wait.pause_s = RETRY_PAUSES_S[0]
                 if not wait.missing:
                     wait.wake.set()
 
@@ -187,7 +202,7 @@ class ResultReader:
                 case readahead.Start(stream):
                     self._resume[stream] = trio.Event()
                     self._scopes[stream] = trio.CancelScope()
-                    self._pool.make_room()
+                    self._pool.make_room(self.session_id)
                     self._pool.tasks.start(self._run, action)
                 case readahead.Continue(stream):
                     self._resume[stream].set()
@@ -200,13 +215,15 @@ class ResultReader:
         self._pool.wide_streams += wide
         try:
             with self._scopes[stream]:
-                async with self._pool.slots:
+                async with self._pool.slots_of(self.session_id), self._pool.slots:
                     await self._download(start, wide=wide)
         except chunks.ChunkSizeClampedError as clamped:
             self._cut_anew(clamped)
         except errors.RefusedError as error:
             broken = errors.WrongBytesError(f"the server refuses what it has listed: {error}")
         except errors.AxxonfsError as error:
+            if isinstance(error, errors.StalledError):
+                self._pool.line.note_stall()
             log.debug("stream broke session=%s error=%r", self._source.session_id, error)
             broken = error
         except Exception as error:
@@ -248,7 +265,11 @@ class ResultReader:
             start_index=index,
             file_size_bytes=self._source.size_bytes,
             relative=self._pool.relative_index,
-            limits=Limits(waiting_bytes, in_flight_bytes=start.in_flight_bytes),
+            limits=Limits(
+                waiting_bytes,
+                self._pool.line.stall_timeout_s(start.chunk_bytes),
+                in_flight_bytes=start.in_flight_bytes,
+            ),
         )
 
     async def _pump(self, start: readahead.Start, download: DownloadStream) -> None:
@@ -260,7 +281,7 @@ class ResultReader:
             self._source.touched()
             await self._take(stream, batch, start.chunk_bytes)
             done = self._policy.is_satisfied(stream) or trio.current_time() >= turn_ends_s
-            if done and self._pool.is_short:
+            if done and self._pool.is_short(self.session_id):
                 # Others wait for a slot; whoever still needs this stream asks for another one.
                 self._apply(self._policy.stop(stream))
             if not self._has_room(stream):
@@ -292,4 +313,5 @@ def _worth_another_try(error: errors.AxxonfsError) -> bool:
     """Whether the same bytes may come after a pause: not where the answer was wrong, or a clear no."""
     if isinstance(error, errors.WrongBytesError):
         return False
-    return isinstance(error, errors.UnavailableError | errors.TokenRejectedError)
+    # A login that was put off costs no call before it is due; by then the account may be free again.
+    return isinstance(error, errors.UnavailableError | errors.TokenRejectedError | errors.LoginDelayedError)

@@ -68,6 +68,9 @@ _OPTIONS: _Options = (
     ("grpc.primary_user_agent", "axxonfs"),
 )
 
+# However many calls find a connection silent; shorter than any of their deadlines.
+_RENEW_EVERY_S = 2.0
+
 # How grpc words a certificate that does not fit, and a name that does not.
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Custom verification check failed")
 
@@ -81,7 +84,7 @@ class Stubs(NamedTuple):
     download: "grpc.UnaryStreamMultiCallable[service.DownloadFileRequest, filechunk.Chunk]"
 
 
-class _Connection:
+class Connection:
     """One HTTP/2 connection, made when it is first asked for."""
 
     def __init__(self, endpoint: Endpoint, trust: Trust | None, options: _Options) -> None:
@@ -92,13 +95,16 @@ class _Connection:
         self._channel: grpc.Channel | None = None
         self._stubs: Stubs | None = None
         self._closed = self._warmed = False
+        self._made_s = 0.0
 
     def stubs(self) -> Stubs:
+        """Return the services; ServerAwayError after `close`."""
         with self._lock:
             if self._closed:
                 raise errors.ServerAwayError(f"the connection to {self._endpoint} was closed")
             if self._stubs is None:
                 self._channel = self._connect()
+                self._made_s = time.monotonic()
                 self._stubs = _stubs(self._channel)
             return self._stubs
 
@@ -116,12 +122,22 @@ class _Connection:
             if self._channel is not None and state is grpc.ChannelConnectivity.READY:
                 self._channel.unsubscribe(self._ignore)
 
+    def renew(self) -> None:
+        """Let later calls connect anew, for this connection may be dead without knowing it.
+
+        Calls in flight keep it until they end: it may only be slow.
+        """
+        with self._lock:
+            if time.monotonic() - self._made_s > _RENEW_EVERY_S:
+                self._channel, self._stubs, self._warmed = None, None, False
+
     def reset(self, trust: Trust) -> None:
         """End what there is; the next call connects anew."""
         self.trust = trust
         self._drop()
 
     def close(self) -> None:
+        """End what there is, for good."""
         self._closed = True
         self._drop()
 
@@ -169,9 +185,9 @@ class Link:
     ) -> None:
         if trust is None and not endpoint.is_loopback:
             raise errors.ConfigurationError(f"no password goes to {endpoint} in the clear: give a trust")
-        self._control = _Connection(endpoint, trust, _OPTIONS)
+        self._control = Connection(endpoint, trust, _OPTIONS)
         self._data = {
-            step: [_Connection(endpoint, trust, (*_OPTIONS, *_lookahead(step))) for _ in range(_connections(step))]
+            step: [Connection(endpoint, trust, (*_OPTIONS, *_lookahead(step))) for _ in range(_connections(step))]
             for step in in_flight_bytes
         }
         self._turns = {step: itertools.cycle(connections) for step, connections in self._data.items()}
@@ -190,9 +206,9 @@ class Link:
         """The services for everything but downloads; ServerAwayError after `close`."""
         return self._control.stubs()
 
-    def data(self, in_flight_bytes: int) -> Stubs:
-        """Return the services for downloads with so much in flight, one of the steps; ServerAwayError after `close`."""
-        return next(self._turns[in_flight_bytes]).stubs()
+    def data(self, in_flight_bytes: int) -> Connection:
+        """Return a connection for a download with so much in flight, which is one of the steps."""
+        return next(self._turns[in_flight_bytes])
 
     def warm(self, in_flight_bytes: int) -> None:
         """Connect behind what downloads with so much in flight will use; nothing after `close`. Never blocks."""
@@ -201,7 +217,7 @@ class Link:
                 connection.warm()
 
     @property
-    def _connections(self) -> Iterator[_Connection]:
+    def _connections(self) -> Iterator[Connection]:
         """Everything to close, control last."""
         yield from itertools.chain.from_iterable(self._data.values())
         yield self._control
@@ -255,6 +271,10 @@ class Link:
             raise
         except errors.ServerAwayError as error:
             self._look_again(error)
+            raise
+        except errors.DeadlineError:
+            # Only control calls and logins have one. A middlebox that forgot the connection says nothing, ever.
+            self._control.renew()
             raise
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ import trio
 from axxonfs.core import errors
 from axxonfs.core.chunks import KIB, ChunkStream, Data, chunk_count
 from axxonfs.core.line import NARROW_BYTES, Meter, Sample
+from axxonfs.remote.channel import LOOKUP_TIMEOUT_S
 from axxonfs.remote.exports import ExportClient
 
 # How long closing waits for the thread. It ends at once, unless it is in the
@@ -72,7 +73,7 @@ class DownloadStream:
             chunk_size_bytes // KIB,
             start_index,
             in_flight_bytes=limits.in_flight_bytes,
-            login_timeout_s=limits.stall_timeout_s,
+            login_timeout_s=LOOKUP_TIMEOUT_S,
         )
         self._chunks = ChunkStream(start_index, chunk_size_bytes, file_size_bytes, relative=relative)
         self._missing = chunk_count(file_size_bytes, chunk_size_bytes) - start_index
@@ -107,7 +108,8 @@ class DownloadStream:
         A checkpoint. Cancelling it loses nothing.
 
         Raises:
-            StreamBrokenError: the stream broke, was cancelled, or brought nothing in time; resume at the next chunk.
+            StreamBrokenError: the stream broke, was cancelled, or (StalledError) brought nothing in time; resume at the
+                next chunk.
             TokenRejectedError: the same, for want of a valid token.
             WrongBytesError, ChunkSizeClampedError: what came is not what was asked for.
             AxxonfsError: the server refused the download, see axxonfs.remote.statuses.
@@ -123,6 +125,7 @@ class DownloadStream:
         if sleeper is not None:
             self._end(self._stalled())
             self._download.cancel()
+            self._download.distrust()
             batch, _ = self._take()
         return batch
 
@@ -156,11 +159,11 @@ class DownloadStream:
                 self._sleeper = trio.Event()
             return batch, self._sleeper
 
-    def _stalled(self) -> errors.StreamBrokenError | None:
+    def _stalled(self) -> errors.StalledError | None:
         """Return the error for a silent stream; none where only the server's last word is missing."""
         if self._missing <= 0:
             return None
-        return errors.StreamBrokenError(f"the download brought nothing for {self._stall_timeout_s:g} s")
+        return errors.StalledError(f"the download brought nothing for {self._stall_timeout_s:g} s")
 
     def _end(self, error: BaseException | None) -> None:
         """Let nothing more in; the first to say how it ended is right."""

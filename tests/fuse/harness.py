@@ -32,6 +32,7 @@ from axxonfs.simulator.records import ResultFile
 from axxonfs.simulator.server import Simulator
 from axxonfs.simulator.times import wire_time
 from axxonfs.wire import export_pb2
+from tests.faults.wire import Wire, wired
 
 USER, PASSWORD = "root", "correct horse"
 TIMEOUT_S = 60.0
@@ -67,6 +68,7 @@ class Rig:
     words: list[str] = dataclasses.field(default_factory=list)  # further ones of the command line
     process: "subprocess.Popen[bytes] | None" = None
     ended: bool = False  # by the test itself
+    wire: Wire | None = None  # between the two, where a test wants one
 
     @property
     def log(self) -> Path:
@@ -75,7 +77,7 @@ class Rig:
     @property
     def command(self) -> list[str]:
         words = ",".join(f"{key}={value}" if value else key for key, value in self.options.items())
-        where = f"{USER}@127.0.0.1:{self.sim.port}"
+        where = f"{USER}@127.0.0.1:{self.wire.address[1] if self.wire else self.sim.port}"
         return [
             sys.executable,
             "-m",
@@ -260,7 +262,12 @@ def module_rig(factory: pytest.TempPathFactory, **words: Any) -> Iterator[Rig]:
 
 @contextlib.contextmanager
 def make_rig(
-    scratch: Path, *, declared: list[str] | None = None, options: dict[str, str] | None = None, **config: Any
+    scratch: Path,
+    *,
+    declared: list[str] | None = None,
+    options: dict[str, str] | None = None,
+    with_wire: bool = False,
+    **config: Any,
 ) -> Iterator[Rig]:
     """Yield a mounted rig; keyword arguments are fields of SimulatorConfig."""
     password_file = scratch / "password"
@@ -268,9 +275,12 @@ def make_rig(
     password_file.write_text(PASSWORD)
     path = scratch / "mnt"
     path.mkdir()
-    with Simulator(SimulatorConfig(directory=scratch / "server", users={USER: PASSWORD}, **config)) as sim:
+    with (
+        Simulator(SimulatorConfig(directory=scratch / "server", users={USER: PASSWORD}, **config)) as sim,
+        wired((sim.config.host, sim.port)) if with_wire else contextlib.nullcontext() as wire,
+    ):
         words = {"tls_ca": str(sim.ca_file), "password_file": str(password_file), "state_dir": str(scratch / "state")}
-        rig = Rig(sim, path, scratch, {**words, **(options or {})})
+        rig = Rig(sim, path, scratch, {**words, **(options or {})}, wire=wire)
         try:
             rig.start()
             yield rig

@@ -37,6 +37,7 @@ ERRNOS: dict[type[errors.AxxonfsError], int] = {
     errors.NotSentError: errno.EIO,
     errors.DeadlineError: errno.EIO,
     errors.StreamBrokenError: errno.EIO,
+    errors.StalledError: errno.EIO,
     errors.WrongBytesError: errno.EIO,
     errors.InDoubtError: errno.EIO,
     errors.MountpointError: errno.EIO,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axxonfs.core.chunks import KIB
-from axxonfs.core.line import IN_FLIGHT_BYTES, MIB, FirstChunk, Line, Meter, Rate, Sample
+from axxonfs.core.line import IN_FLIGHT_BYTES, MIB, STALL_TIMEOUTS_S, FirstChunk, Line, Meter, Rate, Sample
 
 CHUNK = 64 * KIB
 NARROW = 192 * KIB
@@ -141,3 +141,33 @@ def test_what_came_while_a_stream_was_held_up_is_not_measured() -> None:
     after = [sample for number in range(4) for sample in stream.meter.arrived(CHUNK, 10.0 + (number + 1) * 0.065536)]
     assert [(sample.size_bytes, sample.burst) for sample in after if isinstance(sample, Rate)] == [(4 * CHUNK, False)]
     assert learnt(before).rate == pytest.approx(1e6, rel=0.01)
+
+
+LEAST_S, MOST_S = STALL_TIMEOUTS_S
+
+
+def test_a_line_that_is_not_known_gets_all_the_time_of_the_contract() -> None:
+    assert Line().stall_timeout_s(CHUNK) == MOST_S
+
+
+@pytest.mark.parametrize(
+    ("first_s", "rate", "timeout_s"),
+    [(0.001, 1e9, LEAST_S), (0.5, 1e9, 5.0), (0.1, 16 * CHUNK, LEAST_S), (0.1, 2 * CHUNK, 6.0), (3.0, 1e6, MOST_S)],
+)
+def test_patience_grows_with_what_the_line_needs_within_bounds(first_s: float, rate: float, timeout_s: float) -> None:
+    assert line_of(first_s, rate).stall_timeout_s(CHUNK) == pytest.approx(timeout_s, abs=0.01)
+
+
+def test_the_slowest_of_the_last_first_chunks_counts() -> None:
+    line = line_of(0.001, 1e9)
+    line.note(FirstChunk(0.8))
+    line.note(FirstChunk(0.001))
+    assert line.stall_timeout_s(CHUNK) == pytest.approx(8, abs=0.01)
+
+
+def test_after_a_stall_there_is_all_the_time_until_something_comes() -> None:
+    line = line_of(0.001, 1e9)
+    line.note_stall()
+    assert line.stall_timeout_s(CHUNK) == MOST_S
+    line.note(FirstChunk(0.001))
+    assert line.stall_timeout_s(CHUNK) == LEAST_S
