@@ -20,6 +20,7 @@ from axxonfs.core import errors
 COMMANDS = {
     "mount": "mount a server",
     "umount": "end a mount",
+    "doctor": "what would stop a mount here, and how to mend it",
     "trust": "show the server's certificate and pin it",
     "simulate": "an Axxon One export server to try things against",
     "demo": "a simulator, a mount of it, and a first export",

@@ -9,6 +9,7 @@ with their sessions and files.
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -253,9 +254,15 @@ def _facts(row: tuple[bytes, bytes, float | None, float | None, float | None, in
     )
 
 
-def state_directory(name: str) -> Path:
-    """Return the default state directory of the mount called `name` (made from server and account)."""
+def state_base() -> Path:
+    """Return the directory of all journals: root's in /var/lib, a user's in the user's own state."""
     if os.geteuid() == 0:
-        return Path("/var/lib/axxonfs") / name
+        return Path("/var/lib/axxonfs")
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "axxonfs" / name
+    return Path(base) / "axxonfs"
+
+
+def directory_of(host: str, port: int, user: str, mountpoint: Path) -> Path:
+    """Return the default state directory of a mount: one for each server, account and mountpoint."""
+    place = hashlib.sha256(os.fsencode(mountpoint)).hexdigest()[:8]
+    return state_base() / f"{host}_{port}_{user}_{place}".replace("/", "_")

@@ -8,9 +8,7 @@ ENOTCONN: an empty directory would tell `rsync --delete` a lie.
 
 import contextlib
 import dataclasses
-import hashlib
 import logging
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -33,8 +31,9 @@ from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.certificates import Endpoint
 from axxonfs.remote.channel import Link
 from axxonfs.remote.connecting import CONNECT_TIMEOUT_S, connect
-from axxonfs.remote.credentials import Credentials, PasswordFile
+from axxonfs.remote.credentials import Credentials
 from axxonfs.remote.exports import ExportClient
+from axxonfs.remote.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +67,8 @@ class Plan:
     @property
     def state_directory(self) -> Path:
         """Where the journal of this mount is: one for each server, account and mountpoint."""
-        place = hashlib.sha256(os.fsencode(self.mountpoint)).hexdigest()[:8]
-        name = f"{self.endpoint.host}_{self.endpoint.port}_{self.credentials.user}_{place}"
-        return self.options.state_dir or journals.state_directory(name.replace("/", "_"))
+        endpoint, user = self.endpoint, self.credentials.user
+        return self.options.state_dir or journals.directory_of(endpoint.host, endpoint.port, user, self.mountpoint)
 
 
 def run(plan: Plan, ready: Callable[[], None], say: Say = lambda _: None) -> None:
@@ -113,37 +111,15 @@ def _connect(plan: Plan, journal: journals.Journal, say: Say) -> Link:
 
 
 def _connect_once(plan: Plan, journal: journals.Journal) -> Link:
-    mark = _mark(plan.credentials)
-    if mark and journal.recall("refused") == mark:
-        raise errors.LoginRefusedError(
-            f"the server refused the password in {plan.options.password_file} before, and it is not tried again until "
-            "the file changes: mend it, or `touch` it once the account is in order"
-        )
-    try:
-        return connect(
-            plan.endpoint,
-            plan.credentials,
-            plan.options,
-            recall=lambda: journal.recall("tls_name"),
-            learn=lambda name: journal.learn("tls_name", name),
-        )
-    except errors.LoginRefusedError:
-        if mark:
-            journal.learn("refused", mark)
-        raise
-
-
-def _mark(credentials: Credentials) -> str:
-    """Return what tells a password file from what it was before, also in a later process; empty for other sources.
-
-    Each access to an automount is a mount: without a memory of a refusal these
-    would lock the account. What systemd lends is another file at each start, and
-    its unit does not start again by itself.
-    """
-    source = credentials.source
-    if not isinstance(source, PasswordFile) or source.guarded or (version := source.version()) is None:
-        return ""
-    return hashlib.sha256(repr(version).encode()).hexdigest()
+    return connect(
+        plan.endpoint,
+        plan.credentials,
+        plan.options,
+        # Each access to an automount is a mount: without a memory of a refusal these would lock the account.
+        refusals=Refusals(f"{plan.credentials.user}@{plan.endpoint}", plan.state_directory),
+        recall=lambda: journal.recall("tls_name"),
+        learn=lambda name: journal.learn("tls_name", name),
+    )
 
 
 class _Live:

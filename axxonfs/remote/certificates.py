@@ -103,6 +103,16 @@ class Certificate:
         return any(_name_matches(valid.lower(), name.lower()) for valid in self.valid_names)
 
 
+def reach(endpoint: Endpoint, timeout_s: float) -> None:
+    """Connect, and let go again.
+
+    Raises:
+        ServerAwayError: nothing answers there.
+    """
+    with _translated(endpoint, timeout_s), socket.create_connection((endpoint.host, endpoint.port), timeout_s):
+        pass
+
+
 def fetch_certificate(endpoint: Endpoint, timeout_s: float) -> Certificate:
     """Return what the server shows, verified by nobody; for people to judge.
 

@@ -25,6 +25,7 @@ from axxonfs.remote import filechunk
 from axxonfs.remote.certificates import Certificate, Endpoint
 from axxonfs.remote.credentials import Credentials
 from axxonfs.remote.login import Login, Metadata
+from axxonfs.remote.refusals import Refusals
 from axxonfs.remote.statuses import translated
 from axxonfs.remote.trust import Trust
 from axxonfs.stubs.authentication_pb2_grpc import AuthenticationServiceStub
@@ -181,6 +182,7 @@ class Link:
         credentials: Credentials,
         *,
         retrust: Callable[[], Trust | None] | None = None,
+        refusals: Refusals | None = None,
         in_flight_bytes: Sequence[int] = IN_FLIGHT_BYTES,
     ) -> None:
         if trust is None and not endpoint.is_loopback:
@@ -194,7 +196,7 @@ class Link:
         self._retrust = retrust
         self._retrusting = threading.Lock()
         self.endpoint = endpoint
-        self.login = Login(lambda: self._control.stubs().authentication, credentials)
+        self.login = Login(lambda: self._control.stubs().authentication, credentials, refusals=refusals)
 
     @property
     def certificate(self) -> Certificate | None:

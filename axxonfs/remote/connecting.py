@@ -11,6 +11,7 @@ from axxonfs.remote import trust
 from axxonfs.remote.channel import Link
 from axxonfs.remote.credentials import Credentials
 from axxonfs.remote.options import ClientOptions
+from axxonfs.remote.refusals import Refusals
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -20,20 +21,22 @@ def connect(
     credentials: Credentials,
     options: ClientOptions,
     *,
+    refusals: Refusals,
     recall: Callable[[], str | None],
     learn: Callable[[str], None],
 ) -> Link:
     """Return a link that is logged in; close it in the end.
 
-    `recall` returns the name in the server's certificate as an earlier connection
-    met it, `learn` remembers it.
+    `refusals` remember over restarts what was refused. `recall` returns the name
+    in the server's certificate as an earlier connection met it, `learn` remembers
+    it.
 
     Raises:
         CertificateError, ConfigurationError: nothing says that the server may be trusted.
         CredentialsError, AccessError: there is no password, or the server does not take it.
         ServerAwayError, DeadlineError: the server did not answer.
     """
-    link, found = _opened(endpoint, credentials, options, recall)
+    link, found = _opened(endpoint, credentials, options, recall, refusals)
     try:
         link.login.metadata(CONNECT_TIMEOUT_S)
     except errors.AxxonfsError:
@@ -46,24 +49,21 @@ def connect(
 
 def open_link(endpoint: trust.Endpoint, credentials: Credentials, options: ClientOptions) -> Link:
     """Return a link to a server that may be trusted; its first call logs in. As `connect` otherwise."""
-    link, _ = _opened(endpoint, credentials, options, lambda: None)
+    link, _ = _opened(endpoint, credentials, options, lambda: None, None)
     return link
 
 
 def _opened(
-    endpoint: trust.Endpoint, credentials: Credentials, options: ClientOptions, recall: Callable[[], str | None]
+    endpoint: trust.Endpoint,
+    credentials: Credentials,
+    options: ClientOptions,
+    recall: Callable[[], str | None],
+    refusals: Refusals | None,
 ) -> tuple[Link, trust.Trust | None]:
     def establish() -> trust.Trust | None:
-        return _establish(endpoint, options, recall())
+        """Look at the server's certificate and decide; from any thread."""
+        wanted = options.trust.or_pinned(endpoint)
+        return trust.establish(endpoint, wanted, learnt_name=recall(), timeout_s=CONNECT_TIMEOUT_S)
 
     found = establish()
-    return Link(endpoint, found, credentials, retrust=establish), found
-
-
-def _establish(endpoint: trust.Endpoint, options: ClientOptions, learnt_name: str | None) -> trust.Trust | None:
-    """Look at the server's certificate and decide; from any thread."""
-    pins = options.tls_pin
-    if not (pins or options.tls_ca or options.plaintext):
-        pins = trust.load_pins(trust.default_pin_path(), endpoint)
-    wanted = trust.TrustOptions(options.tls_ca, options.tls_name, pins, options.plaintext)
-    return trust.establish(endpoint, wanted, learnt_name=learnt_name, timeout_s=CONNECT_TIMEOUT_S)
+    return Link(endpoint, found, credentials, retrust=establish, refusals=refusals), found

@@ -22,6 +22,7 @@ from axxonfs.wire import export_service_pb2 as service
 START_TIMEOUT_S = 20.0
 LISTING_TIMEOUT_S = 20.0
 
+_EXPORT_AGENT = 6  # CT_EXPORT_AGENT
 PAGE_SIZE = 100  # what live clients ask for
 # Far above what a server holds; a listing that goes beyond is one that never ends.
 _MOST_PAGES = 1000
@@ -110,6 +111,13 @@ class ExportClient:
         for start in range(0, len(incomplete), PAGE_SIZE):
             self._complete(listed, incomplete[start : start + PAGE_SIZE], deadline_s - time.monotonic())
         return list(listed.values())
+
+    def list_agents(self, timeout_s: float = LOOKUP_TIMEOUT_S) -> list[domain.Component]:
+        """Return the export agents; a server need not know this call, and then refuses it."""
+        method = self.link.control.domain.ListComponents
+        request = domain.ListComponentsRequest(component_type=_EXPORT_AGENT, page_size=PAGE_SIZE)
+        replies = self.link.collect(method, request, "list the export agents", timeout_s)
+        return [component for reply in replies for component in reply.items]
 
     def server_version(self, timeout_s: float = LOOKUP_TIMEOUT_S) -> str:
         """Return the version of the server, in its own words."""

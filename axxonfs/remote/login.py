@@ -19,6 +19,7 @@ from collections.abc import Callable, Hashable, Iterator
 from axxonfs.core import errors
 from axxonfs.core.clocks import ClockDifference, clock_difference
 from axxonfs.remote.credentials import Credentials, Password, PasswordFile, PasswordVariable
+from axxonfs.remote.refusals import Refusals
 from axxonfs.remote.statuses import translated
 from axxonfs.remote.verdict import retry_delay_s, verdict
 from axxonfs.stubs.authentication_pb2_grpc import AuthenticationServiceStub
@@ -83,16 +84,19 @@ class Login:
         service: Callable[[], AuthenticationServiceStub],
         credentials: Credentials,
         *,
+        refusals: Refusals | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._service = service
         self._credentials = credentials
+        self._refusals = refusals
         self._clock = clock
         self._jitter = jitter
         self._wall_clock = wall_clock
         self.clock_difference: ClockDifference | None = None  # as the last answer told it
+        self.token_life_s: int | None = None  # as the last login told it
         self._lock = threading.Lock()
         self._token: _Token | None = None
         self._hold: _Refused | _Delayed | None = None
@@ -229,6 +233,7 @@ class Login:
             raise refusal
         self._hold = None
         self._measure(answer, wall_s)
+        self.token_life_s = answer.expires_in
         _log.info("login user=%r expires_in_s=%d", self._credentials.user, answer.expires_in)
         return _Token.of(answer, asked_at_s)
 
@@ -253,9 +258,12 @@ class Login:
     def _check_may_try(self) -> None:
         if self._closed:
             raise errors.ServerAwayError("cannot log in: this connection was closed")
-        hold = self._hold
-        if isinstance(hold, _Refused) and hold.version == self._credentials.source.version():
+        hold, version = self._hold, self._credentials.source.version()
+        if isinstance(hold, _Refused) and hold.version == version:
             raise errors.LoginRefusedError(hold.words)
+        before = self._refusals.words(version) if self._refusals else None
+        if before:
+            raise errors.LoginRefusedError(before)
         if isinstance(hold, _Delayed) and self._clock() < hold.until_s:
             raise errors.LoginDelayedError(hold.words)
 
@@ -263,6 +271,8 @@ class Login:
         """Remember until when nothing is tried."""
         if isinstance(refusal, errors.LoginRefusedError):
             self._hold = _Refused(str(refusal), password.version)
+            if self._refusals:
+                self._refusals.add(password.version, str(refusal))
         else:
             self._delay(str(refusal))
 

@@ -14,6 +14,7 @@ import pydantic
 
 from axxonfs.core import chunks, errors, instants
 from axxonfs.core.words import nearest
+from axxonfs.remote.trust import TrustOptions
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -65,6 +66,11 @@ class ClientOptions(pydantic.BaseModel):
     time_factor: float = pydantic.Field(
         1.0, gt=0, allow_inf_nan=False, description="divides all timers; for tests against the simulator"
     )
+
+    @property
+    def trust(self) -> TrustOptions:
+        """What is said about TLS."""
+        return TrustOptions(self.tls_ca, self.tls_name, self.tls_pin, self.plaintext)
 
     @pydantic.field_validator("chunk_size")
     @classmethod

@@ -43,6 +43,12 @@ class TrustOptions:
     pins: tuple[str, ...] = ()
     plaintext: bool = False
 
+    def or_pinned(self, endpoint: Endpoint) -> "TrustOptions":
+        """Return them with what `axxonfs trust` pinned, where they do not say what to trust."""
+        if self.pins or self.ca_file or self.plaintext:
+            return self
+        return dataclasses.replace(self, pins=load_pins(default_pin_path(), endpoint))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trust:

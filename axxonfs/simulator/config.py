@@ -36,6 +36,7 @@ class SimulatorConfig:
     users_without_export: frozenset[str] = frozenset()
     login_limit: int = 0  # logins open at once; 0: no limit
     token_life_s: float = 300.0  # measured with a 3.0 server; divided by the time factor
+    clock_ahead_s: float = 0.0  # how far the clock is ahead that logins go by
     cameras: int = 8
     recorded_s: float = 30 * 86400.0  # how far back the archives reach
     time_factor: float = 1.0  # divides every timer

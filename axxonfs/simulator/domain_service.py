@@ -16,6 +16,7 @@ from axxonfs.simulator.switches import Switches
 from axxonfs.wire import domain_pb2 as wire
 
 VERSION = "3.0.0.46 (axxonfs simulator)"
+EXPORT_AGENT = 6  # CT_EXPORT_AGENT
 _T = TypeVar("_T")
 
 
@@ -32,6 +33,7 @@ class DomainService:
             "ListCameras": self.list_cameras,
             "BatchGetCameras": self.batch_get_cameras,
             "ListArchives": self.list_archives,
+            "ListComponents": self.list_components,
             "GetVersion": self.get_version,
         }
 
@@ -68,6 +70,13 @@ class DomainService:
         for part, part_token in messages(items, token, token_alone=self._switches().token_alone):
             yield wire.ListArchivesResponse(items=part, next_page_token=part_token)
         yield wire.ListArchivesResponse()
+
+    def list_components(self, request: wire.ListComponentsRequest, _: Caller) -> Iterator[wire.ListComponentsResponse]:
+        """Yield the export agent, where that is asked for and there is one."""
+        if request.component_type == EXPORT_AGENT and not self._switches().no_agent:
+            agent = wire.Component(access_point=self._site.agent, display_id="0", is_activated=True, enabled=True)
+            yield wire.ListComponentsResponse(items=[agent])
+        yield wire.ListComponentsResponse()
 
     def get_version(self, _request: wire.GetVersionRequest, _: Caller) -> wire.GetVersionResponse:
         """Return a version that says what this is."""

@@ -65,7 +65,7 @@ class Simulator:
             node_name=config.node_name,
             life_s=config.token_life_s / config.time_factor,
             limit=config.login_limit,
-            clock=time.time,
+            clock=lambda: time.time() + config.clock_ahead_s,
             switches=self._current_switches,
         )
         timers = scaled(config.time_factor)

@@ -49,6 +49,11 @@ class DomainServiceStub:
                 request_serializer=axxonfs_dot_wire_dot_domain__pb2.ListArchivesRequest.SerializeToString,
                 response_deserializer=axxonfs_dot_wire_dot_domain__pb2.ListArchivesResponse.FromString,
                 _registered_method=True)
+        self.ListComponents = channel.unary_stream(
+                '/axxonsoft.bl.domain.DomainService/ListComponents',
+                request_serializer=axxonfs_dot_wire_dot_domain__pb2.ListComponentsRequest.SerializeToString,
+                response_deserializer=axxonfs_dot_wire_dot_domain__pb2.ListComponentsResponse.FromString,
+                _registered_method=True)
         self.GetVersion = channel.unary_unary(
                 '/axxonsoft.bl.domain.DomainService/GetVersion',
                 request_serializer=axxonfs_dot_wire_dot_domain__pb2.GetVersionRequest.SerializeToString,
@@ -77,6 +82,12 @@ class DomainServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListComponents(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetVersion(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -100,6 +111,11 @@ def add_DomainServiceServicer_to_server(servicer, server):
                     servicer.ListArchives,
                     request_deserializer=axxonfs_dot_wire_dot_domain__pb2.ListArchivesRequest.FromString,
                     response_serializer=axxonfs_dot_wire_dot_domain__pb2.ListArchivesResponse.SerializeToString,
+            ),
+            'ListComponents': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListComponents,
+                    request_deserializer=axxonfs_dot_wire_dot_domain__pb2.ListComponentsRequest.FromString,
+                    response_serializer=axxonfs_dot_wire_dot_domain__pb2.ListComponentsResponse.SerializeToString,
             ),
             'GetVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.GetVersion,
@@ -188,6 +204,33 @@ class DomainService:
             '/axxonsoft.bl.domain.DomainService/ListArchives',
             axxonfs_dot_wire_dot_domain__pb2.ListArchivesRequest.SerializeToString,
             axxonfs_dot_wire_dot_domain__pb2.ListArchivesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListComponents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/axxonsoft.bl.domain.DomainService/ListComponents',
+            axxonfs_dot_wire_dot_domain__pb2.ListComponentsRequest.SerializeToString,
+            axxonfs_dot_wire_dot_domain__pb2.ListComponentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,7 @@ class DomainServiceStub:
     ListCameras: _grpc.UnaryStreamMultiCallable[_domain_pb2.ListCamerasRequest, _domain_pb2.ListCamerasResponse]
     BatchGetCameras: _grpc.UnaryStreamMultiCallable[_domain_pb2.BatchGetCamerasRequest, _domain_pb2.BatchGetCamerasResponse]
     ListArchives: _grpc.UnaryStreamMultiCallable[_domain_pb2.ListArchivesRequest, _domain_pb2.ListArchivesResponse]
+    ListComponents: _grpc.UnaryStreamMultiCallable[_domain_pb2.ListComponentsRequest, _domain_pb2.ListComponentsResponse]
     GetVersion: _grpc.UnaryUnaryMultiCallable[_domain_pb2.GetVersionRequest, _domain_pb2.GetVersionResponse]
 
 @_typing.type_check_only
@@ -44,6 +45,7 @@ class DomainServiceAsyncStub(DomainServiceStub):
     ListCameras: _aio.UnaryStreamMultiCallable[_domain_pb2.ListCamerasRequest, _domain_pb2.ListCamerasResponse]  # type: ignore[assignment]
     BatchGetCameras: _aio.UnaryStreamMultiCallable[_domain_pb2.BatchGetCamerasRequest, _domain_pb2.BatchGetCamerasResponse]  # type: ignore[assignment]
     ListArchives: _aio.UnaryStreamMultiCallable[_domain_pb2.ListArchivesRequest, _domain_pb2.ListArchivesResponse]  # type: ignore[assignment]
+    ListComponents: _aio.UnaryStreamMultiCallable[_domain_pb2.ListComponentsRequest, _domain_pb2.ListComponentsResponse]  # type: ignore[assignment]
     GetVersion: _aio.UnaryUnaryMultiCallable[_domain_pb2.GetVersionRequest, _domain_pb2.GetVersionResponse]  # type: ignore[assignment]
 
 class DomainServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -67,6 +69,13 @@ class DomainServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _domain_pb2.ListArchivesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_domain_pb2.ListArchivesResponse], _abc.AsyncIterator[_domain_pb2.ListArchivesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListComponents(
+        self,
+        request: _domain_pb2.ListComponentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_domain_pb2.ListComponentsResponse], _abc.AsyncIterator[_domain_pb2.ListComponentsResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetVersion(

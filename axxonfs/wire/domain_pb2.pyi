@@ -480,6 +480,87 @@ class ListArchivesResponse(_message.Message):
 Global___ListArchivesResponse: _TypeAlias = ListArchivesResponse  # noqa: Y015
 
 @_typing.final
+class ListComponentsRequest(_message.Message):
+    """An enumeration in the vendor's definition; the only number that is known here is 6, an export agent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_TYPE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    component_type: _builtins.int
+    page_token: _builtins.str
+    page_size: _builtins.int
+    def __init__(
+        self,
+        *,
+        component_type: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component_type", b"component_type", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListComponentsRequest: _TypeAlias = ListComponentsRequest  # noqa: Y015
+
+@_typing.final
+class Component(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_POINT_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    DISPLAY_ID_FIELD_NUMBER: _builtins.int
+    IS_ACTIVATED_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
+    access_point: _builtins.str
+    display_name: _builtins.str
+    display_id: _builtins.str
+    is_activated: _builtins.bool
+    enabled: _builtins.bool
+    def __init__(
+        self,
+        *,
+        access_point: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        display_id: _builtins.str = ...,
+        is_activated: _builtins.bool = ...,
+        enabled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_point", b"access_point", "display_id", b"display_id", "display_name", b"display_name", "enabled", b"enabled", "is_activated", b"is_activated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Component: _TypeAlias = Component  # noqa: Y015
+
+@_typing.final
+class ListComponentsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]: ...
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___Component] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListComponentsResponse: _TypeAlias = ListComponentsResponse  # noqa: Y015
+
+@_typing.final
 class GetVersionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

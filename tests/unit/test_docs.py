@@ -304,7 +304,7 @@ def test_a_message_in_the_troubleshooting_document_is_one_of_the_code(message: s
 
 
 def test_every_module_is_on_the_map() -> None:
-    rooms = {"core", "remote", "reading", "exporting", "fs", "cli"}
+    rooms = {"core", "remote", "reading", "exporting", "fs", "doctor", "cli"}
     modules = {str(path) for path in SOURCES if path.parts[0] in rooms and path.stem != "__init__"}
     assert modules - set(code(DOCUMENTS["ARCHITECTURE.md"])) == set()
 

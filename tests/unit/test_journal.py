@@ -16,7 +16,7 @@ import pytest
 
 from axxonfs.core import errors, sessions, spec
 from axxonfs.exporting.records import Intent
-from axxonfs.fs.journal import FileChanges, Journal, SavedFile, state_directory
+from axxonfs.fs.journal import FileChanges, Journal, SavedFile, state_base
 from axxonfs.wire import export_pb2
 from tests.unit import builders
 
@@ -224,4 +224,4 @@ def test_the_state_is_where_it_belongs(
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert state_directory("name") == Path(expected)
+    assert state_base() / "name" == Path(expected)

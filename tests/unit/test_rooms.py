@@ -17,8 +17,9 @@ MAY_IMPORT = {
     "reading": {"wire", "core", "remote"},
     "exporting": {"wire", "core", "remote", "reading"},
     "fs": {"wire", "core", "remote", "reading", "exporting"},
+    "doctor": {"wire", "core", "remote", "fs"},
     "simulator": {"wire", "stubs", "core.timers"},
-    "cli": {"wire", "core", "remote", "reading", "exporting", "fs", "simulator"},
+    "cli": {"wire", "core", "remote", "reading", "exporting", "fs", "doctor", "simulator"},
 }
 # One border per foreign thing.
 BORDERS = {
