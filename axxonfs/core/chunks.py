@@ -1,12 +1,10 @@
-"""Byte ranges and chunk indices; the check of a stream of chunks; the cache.
+"""Byte ranges and chunk indices; the check of a stream of chunks.
 
-Decides which chunks a read touches, whether a chunk that arrived is the one that
-was due, and which chunks stay in memory. Knows no gRPC and no clock. Not
-thread-safe: a `ChunkStream` belongs to one thread at a time, the cache to the
-event loop. Facts: section 7 of the wire contract.
+Decides which chunks a read touches, and whether a chunk that arrived is the one
+that was due. Knows no gRPC and no clock. Not thread-safe: a `ChunkStream` belongs
+to one thread at a time. Facts: section 7 of the wire contract.
 """
 
-import collections
 from collections.abc import Iterable, Sequence
 
 from axxonfs.core import errors
@@ -141,74 +139,3 @@ def assemble(held: Iterable[tuple[int, Data]], begin: int, end: int) -> Data:
             views.append(memoryview(data)[place - start : end - start])
             place = start + len(data)
     return views[0] if len(views) == 1 else b"".join(views)
-
-
-class ChunkCache:
-    """The least recently used chunks, within `budget_bytes` for the whole mount.
-
-    A file may be cut into chunks of several sizes; each chunk begins at a
-    multiple of its size.
-    """
-
-    def __init__(self, budget_bytes: int) -> None:
-        self.budget_bytes = budget_bytes
-        self.used_bytes = 0
-        self._chunks: collections.OrderedDict[tuple[int, int, int], Data] = collections.OrderedDict()
-        self._sizes: dict[int, collections.Counter[int]] = {}  # file -> chunk size -> how many are here
-
-    def __len__(self) -> int:
-        return len(self._chunks)
-
-    def find(self, file: int, place: int) -> tuple[int, Data] | None:
-        """Return start and data of the chunk that holds a byte, and make it the most recently used."""
-        for size in self._sizes.get(file, ()):
-            key = (file, size, place - place % size)
-            data = self._chunks.get(key)
-            if data is not None and place < key[2] + len(data):
-                self._chunks.move_to_end(key)
-                return key[2], data
-        return None
-
-    def collect(self, file: int, begin: int, end: int, unit: int) -> tuple[list[tuple[int, Data]], list[Range]]:
-        """Return the chunks that are here of a range of bytes, and what is missing, cut at multiples of `unit`."""
-        held: list[tuple[int, Data]] = []
-        missing: list[Range] = []
-        place = begin
-        while place < end:
-            found = self.find(file, place)
-            if found is not None:
-                held.append(found)
-                place = found[0] + len(found[1])
-                continue
-            after = min(end, place - place % unit + unit)
-            joined = bool(missing) and missing[-1][1] == place
-            missing[-1 if joined else len(missing) :] = [(missing[-1][0] if joined else place, after)]
-            place = after
-        return held, missing
-
-    def put(self, file: int, size: int, start: int, data: Data) -> None:
-        """Take a checked chunk of chunk size `size`, and let the least recently used go until the budget holds."""
-        key = (file, size, start)
-        self._drop(key)
-        self._chunks[key] = data
-        self._sizes.setdefault(file, collections.Counter())[size] += 1
-        self.used_bytes += len(data)
-        while self.used_bytes > self.budget_bytes:
-            self._drop(next(iter(self._chunks)))
-
-    def drop_file(self, file: int) -> None:
-        """Forget all chunks of a file."""
-        for key in [key for key in self._chunks if key[0] == file]:
-            self._drop(key)
-
-    def _drop(self, key: tuple[int, int, int]) -> None:
-        data = self._chunks.pop(key, None)
-        if data is None:
-            return
-        self.used_bytes -= len(data)
-        file, size, _ = key
-        self._sizes[file][size] -= 1
-        if not self._sizes[file][size]:
-            del self._sizes[file][size]
-        if not self._sizes[file]:
-            del self._sizes[file]

@@ -172,7 +172,7 @@ class ResultHandle(Plain):
     async def read(self, offset: int, size: int) -> bytes | memoryview:
         """Return bytes from the cache or from the server, within the read timeout."""
         try:
-            return await self._reader.read(offset, size, trio.current_time() + self._read_timeout_s)
+            return await self._reader.read(offset, size, trio.current_time() + self._read_timeout_s, by=id(self))
         except errors.SessionGoneError as error:
             self._catalog.gone(self._entry.session.id, str(error))
             raise
@@ -185,6 +185,7 @@ class ResultHandle(Plain):
         """Note whether the result was read whole; own sessions are let go when all of them were."""
         facts, session = self._entry.facts, self._entry.session
         facts.open_results -= 1
+        self._reader.leave(id(self))
         if self._reader.read_whole and self._content.file.path not in facts.read_whole:
             facts.read_whole.add(self._content.file.path)
             log.info("result read whole session=%s bytes=%d", session.id, self._content.size)

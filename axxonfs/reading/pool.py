@@ -14,6 +14,7 @@ import trio
 
 from axxonfs.core import chunks, readahead
 from axxonfs.core.breaker import Breaker
+from axxonfs.core.cache import ChunkCache
 from axxonfs.core.line import Line, Sample
 from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.exports import ExportClient
@@ -75,7 +76,7 @@ class Pool:
     ) -> None:
         self.client = client
         self.tasks = tasks
-        self.cache = chunks.ChunkCache(cache_bytes)
+        self.cache = ChunkCache(cache_bytes)
         self.line = Line()
         self.sizes = readahead.Sizes()
         # Chunks that fill the cache would push each other out before they are read to their ends.

@@ -74,13 +74,14 @@ class ResultReader:
         """Whether every byte was asked for by some reader."""
         return not self._unread
 
-    async def read(self, offset: int, size: int, deadline_s: float) -> bytes | memoryview:
+    async def read(self, offset: int, size: int, deadline_s: float, by: object = None) -> bytes | memoryview:
         """Return the bytes from `offset`, `size` of them or up to the end of the result.
 
         Args:
             offset: in bytes, any.
             size: in bytes, any.
             deadline_s: on trio's clock.
+            by: who reads; what one reader does next is told from what it did before.
 
         Raises:
             DeadlineError, StreamBrokenError, ServerAwayError, WrongBytesError: they did not come.
@@ -90,10 +91,14 @@ class ResultReader:
         end = min(offset + size, self._source.size_bytes)
         if end <= offset:
             return b""
-        held = await self._chunks(offset, end, deadline_s)
+        held = await self._chunks(offset, end, deadline_s, by)
         self._unread = chunks.subtract(self._unread, offset, end)
         self._pool.counters.served_bytes += end - offset
         return chunks.assemble(held, offset, end)
+
+    def leave(self, by: object) -> None:
+        """Take note that a reader reads no more."""
+        self._pool.cache.leave(self._file, by)
 
     def close(self) -> None:
         """Cancel all streams, let the cached chunks go, and fail the reads that wait."""
@@ -125,8 +130,9 @@ class ResultReader:
 
     # -- waiting ----------------------------------------------------------------
 
-    async def _chunks(self, begin: int, end: int, deadline_s: float) -> list[tuple[int, Data]]:
-        held, missing = self._pool.cache.collect(self._file, begin, end, self._policy.sizes.narrow)
+    async def _chunks(self, begin: int, end: int, deadline_s: float, by: object) -> list[tuple[int, Data]]:
+        now_s = trio.current_time()
+        held, missing = self._pool.cache.read(self._file, begin, end, self._policy.sizes.narrow, now_s, by)
         if not missing:
             self._pool.counters.hits += 1
             self._ask(begin, end, ())
@@ -177,7 +183,7 @@ class ResultReader:
 
     def _deliver(self, size: int, start: int, data: Data) -> None:
         self._pool.breaker.answered()
-        self._pool.cache.put(self._file, size, start, data)
+        self._pool.cache.put(self._file, size, start, data, trio.current_time())
         end = start + len(data)
         for wait in self._waits:
             if start < wait.end and end > wait.begin and wait.missing:

@@ -85,60 +85,6 @@ def test_a_later_short_chunk_is_no_clamp() -> None:
         checked.accept(1, 2048)
 
 
-def cached(cache: chunks.ChunkCache, *starts: int) -> list[chunks.Data | None]:
-    found = [cache.find(1, start) for start in starts]
-    return [chunk and chunk[1] for chunk in found]
-
-
-def test_the_cache_lets_the_least_recently_used_chunk_go() -> None:
-    cache = chunks.ChunkCache(budget_bytes=8)
-    cache.put(1, 4, 0, b"aaaa")
-    cache.put(1, 4, 4, b"bbbb")
-    assert cache.find(1, 3) == (0, b"aaaa")
-    cache.put(1, 4, 8, b"cccc")
-    assert cached(cache, 0, 4, 8) == [b"aaaa", None, b"cccc"]
-    assert cache.used_bytes == 8
-
-
-def test_a_chunk_larger_than_the_budget_is_not_kept() -> None:
-    cache = chunks.ChunkCache(budget_bytes=2)
-    cache.put(1, 4, 0, b"aaaa")
-    assert (cache.used_bytes, len(cache), cache.find(1, 0)) == (0, 0, None)
-
-
-def test_a_dropped_file_takes_all_its_chunks_along() -> None:
-    cache = chunks.ChunkCache(budget_bytes=100)
-    cache.put(1, 4, 0, b"aaaa")
-    cache.put(2, 4, 0, b"bbbb")
-    cache.drop_file(1)
-    assert (cache.find(1, 0), cache.used_bytes) == (None, 4)
-
-
-def test_chunks_of_several_sizes_serve_one_file() -> None:
-    cache = chunks.ChunkCache(budget_bytes=100)
-    cache.put(1, 2, 6, b"gh")
-    cache.put(1, 4, 0, b"abcd")
-    held, missing = cache.collect(1, 1, 9, unit=2)
-    assert missing == [(4, 6), (8, 9)]
-    assert held == [(0, b"abcd"), (6, b"gh")]
-
-
-def test_a_short_last_chunk_does_not_cover_what_lies_behind_it() -> None:
-    cache = chunks.ChunkCache(budget_bytes=100)
-    cache.put(1, 4, 4, b"xy")
-    assert cache.find(1, 5) == (4, b"xy")
-    assert cache.find(1, 6) is None
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 16)), max_size=60))
-def test_the_cache_never_holds_more_than_its_budget(puts: list[tuple[int, int]]) -> None:
-    cache = chunks.ChunkCache(budget_bytes=16)
-    for place, length in puts:
-        cache.put(1, 16, place * 16, bytes(length))
-        kept = cached(cache, *(start * 16 for start in range(6)))
-        assert cache.used_bytes == sum(len(data) for data in kept if data is not None) <= 16
-
-
 SPANS = st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda ends: (min(ends), max(ends)))
 
 
@@ -150,18 +96,3 @@ def test_subtracting_ranges_is_subtracting_their_bytes(spans: list[chunks.Range]
     gone = {place for begin, end in [*spans, cut] for place in range(begin, end)}
     assert {place for begin, end in left for place in range(begin, end)} == set(range(41)) - gone
     assert all(begin < end for begin, end in left)
-
-
-@given(st.data())
-def test_what_is_held_and_what_is_missing_make_the_whole(data: st.DataObject) -> None:
-    content = bytes(index % 251 for index in range(200))
-    cache = chunks.ChunkCache(budget_bytes=1000)
-    for size in (4, 16):
-        for start in data.draw(st.sets(st.integers(0, 199 // size))):
-            cache.put(1, size, start * size, content[start * size : start * size + size])
-    begin, end = data.draw(SPANS)
-    end += 100
-    held, missing = cache.collect(1, begin, end, unit=4)
-    came = [(first, content[first:last]) for first, last in missing]
-    assert bytes(chunks.assemble([*held, *came], begin, end)) == content[begin:end]
-    assert all(cache.find(1, place) is None for first, last in missing for place in range(first, last))

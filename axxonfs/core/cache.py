@@ -1,0 +1,213 @@
+"""The cache of chunks, and which of them stay: those that somebody comes to soonest.
+
+A reader that moves forward is a cursor. Chunks ahead of one will be read, the
+sooner the nearer and the faster it is, and go last, the latest-needed first: the
+rule of the best possible cache, with a forecast in the place of the future.
+Behind all cursors nobody is on the way. There the forecast is that whoever read
+will do so again in the same way, after as long as it is ago that the last one
+began: what a reader met first when it opened a file (its head, its tail, where it
+jumped to) outlives what it met later, and a scan through a file larger than the
+cache leaves the beginning for the next one. Least recently used is the opposite:
+it drops just what the next reader needs.
+
+Pure: times are handed in. Belongs to the event loop. The cache is checked against
+the best possible one, which knows the future, in tests/unit/test_cache.py.
+"""
+
+import bisect
+import collections
+import dataclasses
+
+from axxonfs.core.chunks import KIB, Data, Range
+
+# The kernel has up to 2 MiB of one reader in flight, out of order (measured).
+_STEP_BYTES = 2048 * KIB
+# Who pauses longer than this, or comes to a chunk only later, is not counted on. Guessed.
+_COMING_S = 10.0
+# More readers of one file than this share cursors; a bound, far above what was seen.
+_MAX_CURSORS = 64
+# What one look over all chunks frees at least, as a part of the budget: looking has its price, too.
+_FREED_PART = 64
+_LEAST_RATE = 1.0  # bytes per second
+
+
+@dataclasses.dataclass(slots=True)
+class _Cursor:
+    """Where a reader is, and since when it has been moving forward."""
+
+    by: object
+    origin: int
+    place: int  # one past the highest byte it asked for
+    began_s: float
+    used_s: float
+
+    def wait_s(self, start: int, now_s: float) -> float:
+        """Return in how many seconds it will be at `start`, if it goes on as before."""
+        rate = max(_LEAST_RATE, (self.place - self.origin) / max(self.used_s - self.began_s, 1e-3))
+        return now_s - self.used_s + max(0, start - self.place) / rate
+
+
+class _Readers:
+    """The cursors of one file."""
+
+    def __init__(self) -> None:
+        self._cursors: list[_Cursor] = []
+
+    def step(self, by: object, begin: int, end: int, now_s: float) -> float:
+        """Move the cursor that a read belongs to, or make one; return since when it has been moving."""
+        mine = (cursor for cursor in self._cursors if cursor.by == by)
+        near = min(mine, key=lambda cursor: abs(cursor.place - begin), default=None)
+        if near is None or abs(near.place - begin) > _STEP_BYTES:
+            near = _Cursor(by, begin, begin, now_s, now_s)
+            self._cursors.append(near)
+            if len(self._cursors) > _MAX_CURSORS:
+                self._cursors.remove(min(self._cursors, key=lambda cursor: cursor.used_s))
+        near.place, near.used_s = max(near.place, end), now_s
+        return near.began_s
+
+    def began_s(self, start: int, now_s: float) -> float:
+        """Return since when the reader has been moving that is nearest to `start`; now where there is none."""
+        near = min(self._cursors, key=lambda cursor: abs(cursor.place - start), default=None)
+        return near.began_s if near else now_s
+
+    def leave(self, by: object) -> None:
+        """Forget the cursors of one reader."""
+        self._cursors = [cursor for cursor in self._cursors if cursor.by != by]
+
+    def coming(self, now_s: float) -> list[_Cursor]:
+        """Return the cursors that are on their way, in the order of the file; forget those that paused for long."""
+        self._cursors = [cursor for cursor in self._cursors if now_s - cursor.used_s < _COMING_S]
+        # One read alone is no way.
+        moving = (cursor for cursor in self._cursors if cursor.used_s > cursor.began_s)
+        return sorted(moving, key=lambda cursor: cursor.place)
+
+
+@dataclasses.dataclass(slots=True)
+class _Chunk:
+    data: Data
+    # Where nobody is on the way to it: the less, the later it is expected to be read again. The run that
+    # read it began at b and was here at t. Another that begins as long from now as b is ago is here at
+    # now + (now - b) + (t - b): the order of that does not depend on now, and is the order of b + b - t.
+    worth_s: float
+
+
+_Key = tuple[int, int, int]  # file, chunk size, start
+
+
+class ChunkCache:
+    """Chunks of all files, within `budget_bytes`.
+
+    A file may be cut into chunks of several sizes; each chunk begins at a
+    multiple of its size.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes = budget_bytes
+        self.used_bytes = 0
+        self._chunks: dict[_Key, _Chunk] = {}
+        self._sizes: dict[int, collections.Counter[int]] = {}  # file -> chunk size -> how many are here
+        self._readers: dict[int, _Readers] = {}
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def find(self, file: int, place: int) -> tuple[int, Data] | None:
+        """Return start and data of the chunk that holds a byte."""
+        found = self._find(file, place)
+        return found and (found[0][2], found[1].data)
+
+    def read(
+        self, file: int, begin: int, end: int, unit: int, now_s: float, by: object = None
+    ) -> tuple[list[tuple[int, Data]], list[Range]]:
+        """Return the chunks that are here of what `by` reads, and what is missing, cut at multiples of `unit`."""
+        began_s = self._readers.setdefault(file, _Readers()).step(by, begin, end, now_s)
+        held: list[tuple[int, Data]] = []
+        missing: list[Range] = []
+        place = begin
+        while place < end:
+            found = self._find(file, place)
+            if found is not None:
+                key, chunk = found
+                chunk.worth_s = max(chunk.worth_s, 2 * began_s - now_s)
+                held.append((key[2], chunk.data))
+                place = key[2] + len(chunk.data)
+                continue
+            after = min(end, place - place % unit + unit)
+            joined = bool(missing) and missing[-1][1] == place
+            missing[-1 if joined else len(missing) :] = [(missing[-1][0] if joined else place, after)]
+            place = after
+        return held, missing
+
+    def leave(self, file: int, by: object) -> None:
+        """Take note that a reader is done with a file."""
+        if file in self._readers:
+            self._readers[file].leave(by)
+
+    def covers(self, file: int, begin: int, end: int) -> bool:
+        """Whether all bytes of a range are here."""
+        place = begin
+        while place < end:
+            found = self._find(file, place)
+            if found is None:
+                return False
+            place = found[0][2] + len(found[1].data)
+        return True
+
+    def put(self, file: int, size: int, start: int, data: Data, now_s: float) -> None:
+        """Take a checked chunk of chunk size `size`, and let others go until the budget holds."""
+        key = (file, size, start)
+        self._drop(key)
+        began_s = self._readers.setdefault(file, _Readers()).began_s(start, now_s)
+        self._chunks[key] = _Chunk(data, 2 * began_s - now_s)
+        self._sizes.setdefault(file, collections.Counter())[size] += 1
+        self.used_bytes += len(data)
+        self.shrink(now_s)
+
+    def shrink(self, now_s: float) -> None:
+        """Let chunks go until the budget holds: those first that are needed last."""
+        if self.used_bytes <= self.budget_bytes:
+            return
+        enough = self.budget_bytes - self.budget_bytes // _FREED_PART
+        for key in self._least_needed_first(now_s):
+            self._drop(key)
+            if self.used_bytes <= enough:
+                return
+
+    def drop_file(self, file: int) -> None:
+        """Forget all chunks of a file, and its readers."""
+        self._readers.pop(file, None)
+        for key in [key for key in self._chunks if key[0] == file]:
+            self._drop(key)
+
+    def _find(self, file: int, place: int) -> tuple[_Key, _Chunk] | None:
+        for size in self._sizes.get(file, ()):
+            key = (file, size, place - place % size)
+            chunk = self._chunks.get(key)
+            if chunk is not None and place < key[2] + len(chunk.data):
+                return key, chunk
+        return None
+
+    def _least_needed_first(self, now_s: float) -> list[_Key]:
+        coming = {file: readers.coming(now_s) for file, readers in self._readers.items()}
+        places = {file: [cursor.place for cursor in cursors] for file, cursors in coming.items()}
+
+        def need(item: tuple[_Key, _Chunk]) -> tuple[bool, float]:
+            (file, _, start), chunk = item
+            # The nearest cursor that has not read it whole.
+            number = bisect.bisect_left(places.get(file, ()), start + len(chunk.data))
+            wait_s = coming[file][number - 1].wait_s(start, now_s) if number else _COMING_S
+            return (True, -wait_s) if wait_s < _COMING_S else (False, chunk.worth_s)
+
+        return [key for key, _ in sorted(self._chunks.items(), key=need)]
+
+    def _drop(self, key: _Key) -> None:
+        chunk = self._chunks.pop(key, None)
+        if chunk is None:
+            return
+        self.used_bytes -= len(chunk.data)
+        file, size, _ = key
+        self._sizes[file][size] -= 1
+        if not self._sizes[file][size]:
+            del self._sizes[file][size]
+        if not self._sizes[file]:
+            del self._sizes[file]
