@@ -66,6 +66,7 @@ class Rig:
     scratch: Path
     options: dict[str, str]
     words: list[str] = dataclasses.field(default_factory=list)  # further ones of the command line
+    program: list[str] = dataclasses.field(default_factory=lambda: ["axxonfs"])  # a module, and words for it
     process: "subprocess.Popen[bytes] | None" = None
     ended: bool = False  # by the test itself
     wire: Wire | None = None  # between the two, where a test wants one
@@ -81,7 +82,7 @@ class Rig:
         return [
             sys.executable,
             "-m",
-            "axxonfs",
+            *self.program,
             "mount",
             where,
             str(self.path),

@@ -13,8 +13,6 @@ import av
 import pytest
 
 from axxonfs.simulator.switches import Switches
-from axxonfs.wire import export_pb2
-from axxonfs.wire.export_service_pb2 import EState
 from tests.fuse.harness import CLIP, TIMEOUT_S, Rig, module_rig, needs, pattern_file, wait_until
 
 Rigs = Callable[..., Rig]
@@ -137,75 +135,6 @@ def test_a_read_only_mount_has_neither_new_nor_control(rigs: Rigs) -> None:
     check_refused(errno.EROFS, result.unlink)
     check_refused(errno.EROFS, session.rmdir)
     assert len(result.read_bytes()) == 10
-
-
-# -- keeping alive ------------------------------------------------------------------
-
-LARGE = 3 << 20  # no look at its head makes the kernel fetch it whole
-HOUR_FACTOR = 480  # an hour is 7.5 s
-LIVE_FACTOR = 100  # five minutes are 3 s
-
-
-@pytest.fixture(scope="module")
-def hour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, dict[str, str]]]:
-    """Sessions of every kind, an hour after they were finished: a rig, and their ids by what they are."""
-    options = {"time_factor": str(HOUR_FACTOR)}
-    with module_rig(tmp_path_factory, options=options, time_factor=HOUR_FACTOR, file_size_bytes=LARGE) as rig:
-        ids = {}
-        for what in ("unread", "read", "released"):
-            ids[what] = rig.session_id(rig.exported(what).parent)
-        for what in ("told", "told for a time", "open", "foreign"):
-            ids[what] = rig.session_id(rig.hold(pattern_file(1000)))
-        tell(rig.session_dir(ids["released"]), "release")
-        tell(rig.session_dir(ids["told"]), "keep")
-        tell(rig.session_dir(ids["told for a time"]), "keep 24h")
-        rig.results(rig.session_dir(ids["read"]))[0].read_bytes()
-        with rig.results(rig.session_dir(ids["open"]))[0].open("rb"):
-            for what in ("foreign", "released", "read"):
-                rig.sim.sessions.wait_until_gone(ids[what], 60)
-            yield rig, ids
-
-
-Hour = tuple[Rig, dict[str, str]]
-
-
-@pytest.mark.parametrize("what", ["unread", "told", "told for a time", "open"])
-def test_what_is_needed_is_kept_alive_for_longer_than_the_server_would(hour: Hour, what: str) -> None:
-    rig, ids = hour
-    assert exists(rig, ids[what])
-    assert rig.results(rig.session_dir(ids[what]))[0].exists()
-
-
-def test_looking_at_a_foreign_session_keeps_it_not(hour: Hour) -> None:
-    rig, ids = hour
-    asked = [call.request for call in rig.sim.calls.entries() if call.method == "GetSessionState"]
-    assert not [request for request in asked if ids["foreign"] in request]
-
-
-def test_an_own_result_that_went_unread_stays_as_a_directory_that_says_why(hour: Hour) -> None:
-    rig, ids = hour
-    session = rig.session_dir(ids["released"])
-    rig.wait_for_state(session, "removed")
-    assert rig.results(session) == []
-    assert "gone before it was read whole" in rig.status(session)["last_error"]
-    session.rmdir()
-    assert not is_listed(rig, session)
-
-
-def test_a_session_that_nobody_needs_leaves_the_tree(hour: Hour) -> None:
-    rig, ids = hour
-    for what in ("foreign", "read"):
-        wait_until(lambda what=what: ids[what] not in rig.ids(), f"the {what} session to leave")  # type: ignore[misc]
-
-
-def test_an_own_live_export_is_kept_running_and_a_foreign_one_is_not(rigs: Rigs) -> None:
-    rig = rigs(options={"time_factor": str(LIVE_FACTOR)}, time_factor=LIVE_FACTOR, file_size_bytes=1000)
-    own = rig.session_id(rig.write_spec("own", **LIVE))
-    foreign = export_pb2.Options()
-    foreign.CopyFrom(rig.sim.sessions.record(own).options)
-    other = rig.sim.sessions.start(foreign, "somebody").session_id
-    rig.sim.sessions.wait_for_state(other, EState.S_COMPLETED, 60)
-    assert rig.sim.sessions.record(own).running
 
 
 # -- removing -----------------------------------------------------------------------
