@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pyfuse3
@@ -37,6 +37,7 @@ from axxonfs.remote.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # Handlers that may wait at once; 99, the default, would freeze metadata as well (measured).
 MAX_TASKS = 4096
 GRACE_S = 10.0
@@ -151,16 +152,18 @@ class _Live:
         await self._catalog.refresh()
         clean, refusal = False, None
         try:
-            async with trio.open_nursery() as nursery:
-                pool, state = self._assemble(nursery)
-                refusal = self._mount(state)
-                if refusal is None:
-                    self._serve_in(nursery, pool, state)
-                    await self._ending.wait()
-                    if state.saved is not None:
-                        await state.saved.now()
-                clean = True
-                nursery.cancel_scope.cancel()
+            # Signals first: one that killed the process after it has mounted would leave a dead mount.
+            with trio.open_signal_receiver(*ENDING) as arriving:
+                async with trio.open_nursery() as nursery:
+                    pool, state = self._assemble(nursery)
+                    refusal = self._mount(state)
+                    if refusal is None:
+                        self._serve_in(nursery, pool, state, arriving)
+                        await self._ending.wait()
+                        if state.saved is not None:
+                            await state.saved.now()
+                    clean = True
+                    nursery.cancel_scope.cancel()
         finally:
             self._close(unmount=clean)
         if refusal is not None:
@@ -208,7 +211,7 @@ class _Live:
         )
         return pool, MountState(options, self._catalog, pool, self._pollers, self._journal, tasks)
 
-    def _serve_in(self, nursery: trio.Nursery, pool: Pool, state: MountState) -> None:
+    def _serve_in(self, nursery: trio.Nursery, pool: Pool, state: MountState, arriving: AsyncIterator[int]) -> None:
         mounted_s = time.time()
         texts = [
             self._view.add_text("stats.json", lambda: status.render(self._stats(pool, state))),
@@ -217,7 +220,7 @@ class _Live:
         pool.warm()
         self._notifier.start()
         nursery.start_soon(self._serve)
-        nursery.start_soon(self._signals, state)
+        nursery.start_soon(self._signals, state, arriving)
         state.tasks.start(self._announce)
         state.tasks.start_lasting(self._catalog.run)
         state.tasks.start_lasting(self._catalog.keep_alive)
@@ -234,7 +237,10 @@ class _Live:
             self._ending.set()
 
     async def _announce(self) -> None:
-        problems = await trio.to_thread.run_sync(kernel.raise_limits, str(self._plan.mountpoint))
+        # It asks the mount, which may end before it answers: then nobody waits for the thread.
+        problems = await trio.to_thread.run_sync(
+            kernel.raise_limits, str(self._plan.mountpoint), abandon_on_cancel=True
+        )
         for problem in problems:
             log.info("kernel %s", problem)
         log.info("mounted mountpoint=%s sessions=%d", self._plan.mountpoint, len(self._view.entries))
@@ -244,20 +250,19 @@ class _Live:
             log.warning("ending: who asked for the mount has gone before it was there")
             pyfuse3.terminate()
 
-    async def _signals(self, state: MountState) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving:
-            async for number in arriving:
-                log.info("ending signal=%s", signal.Signals(number).name)
-                self._unmounting = True
-                self._say(self._summary())
-                pyfuse3.terminate()
-                with trio.move_on_after(GRACE_S):
-                    await self._ending.wait()
-                # What is in flight now is given up with EIO, so that nobody is left blocked.
-                state.give_up()
-                with trio.move_on_after(LAST_WORDS_S):
-                    await self._ending.wait()
-                self._ending.set()
+    async def _signals(self, state: MountState, arriving: AsyncIterator[int]) -> None:
+        async for number in arriving:
+            log.info("ending signal=%s", signal.Signals(number).name)
+            self._unmounting = True
+            self._say(self._summary())
+            pyfuse3.terminate()
+            with trio.move_on_after(GRACE_S):
+                await self._ending.wait()
+            # What is in flight now is given up with EIO, so that nobody is left blocked.
+            state.give_up()
+            with trio.move_on_after(LAST_WORDS_S):
+                await self._ending.wait()
+            self._ending.set()
 
     async def _renew(self) -> None:
         said = ""

@@ -42,12 +42,12 @@ QUICK = {"time_factor": "20"}
 POLL_S = 0.02
 
 
-def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S, poll_s: float = POLL_S) -> Any:
     """Return the first true answer; the one place where tests look again and again, for files give no events."""
     deadline_s = time.monotonic() + timeout_s
     while not (answer := condition()):
         assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
     return answer
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -439,3 +440,17 @@ def test_an_ordinary_user_pins_mounts_reads_and_unmounts(rigs: Rigs) -> None:
     assert done.returncode == 0, done.stderr
     sums = subprocess.run(["cksum"], input=rig.truth(result), capture_output=True, check=True).stdout.decode()
     assert done.stdout == f"nobody\ncompleted\n{sums}"
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.003, 0.02])
+def test_a_signal_at_the_very_beginning_of_a_mount_ends_it_cleanly(rigs: Rigs, delay_s: float) -> None:
+    """What the mount asks itself when it has come up must not keep it from ending."""
+    rig = rigs()
+    assert rig.stop() == 0
+    for _ in range(2):
+        with rig.log.open("ab") as log:
+            rig.process = subprocess.Popen(rig.command, stderr=log, env=environment())
+        wait_until(lambda: mountpoint.find(rig.path) is not None, "the mount", poll_s=0.0005)
+        time.sleep(delay_s)  # the moments after the mount is there are what is tried
+        assert rig.stop() == 0
+        assert mountpoint.find(rig.path) is None
