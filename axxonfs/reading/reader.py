@@ -57,7 +57,10 @@ class ResultReader:
         self._pool = pool
         self._source = source
         self._file = pool.add(self)
-        self._policy = readahead.ReadAhead(source.size_bytes, pool.sizes, pool.line, limits or pool.limits)
+        limits = limits or pool.limits
+        self._policy = readahead.ReadAhead(source.size_bytes, pool.sizes, pool.line, limits)
+        # Where nothing is read ahead, nothing is taken that nobody asked for, though it may have come.
+        self._most_at_once = None if limits.max_window else 1
         self._waits: dict[_Wait, None] = {}
         self._resume: dict[int, trio.Event] = {}
         self._scopes: dict[int, trio.CancelScope] = {}
@@ -282,7 +285,7 @@ class ResultReader:
         """Deliver what comes, as far as the window goes, and measure the line by it."""
         stream = start.stream
         turn_ends_s = trio.current_time() + TURN_S
-        while batch := await download.receive():
+        while batch := await download.receive(self._most_at_once):
             self._pool.learn(download.samples())
             self._source.touched()
             await self._take(stream, batch, start.chunk_bytes)

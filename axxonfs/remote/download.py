@@ -102,8 +102,10 @@ class DownloadStream:
             samples, self._samples = self._samples, []
             return samples
 
-    async def receive(self) -> Batch:
+    async def receive(self, most: int | None = None) -> Batch:
         """Return the chunks that have come, at least one, with their absolute indices; none at the end of the file.
+
+        With `most` no more than so many; the others wait.
 
         A checkpoint. Cancelling it loses nothing.
 
@@ -115,18 +117,18 @@ class DownloadStream:
             AxxonfsError: the server refused the download, see axxonfs.remote.statuses.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        batch, sleeper = self._take()
+        batch, sleeper = self._take(most)
         if sleeper is None:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return batch
         with trio.move_on_after(self._stall_timeout_s):
             await sleeper.wait()
-        batch, sleeper = self._take()
+        batch, sleeper = self._take(most)
         if sleeper is not None:
             self._end(self._stalled())
             self._download.cancel()
             self._download.distrust()
-            batch, _ = self._take()
+            batch, _ = self._take(most)
         return batch
 
     def cancel(self) -> None:
@@ -145,11 +147,10 @@ class DownloadStream:
         with trio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
             await self._finished.wait()
 
-    def _take(self) -> tuple[Batch, trio.Event | None]:
+    def _take(self, most: int | None) -> tuple[Batch, trio.Event | None]:
         """Return what waits, and the event to sleep on where nothing does and more may come."""
         with self._changed:
-            batch = [*self._waiting]
-            self._waiting.clear()
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), most or len(self._waiting)))]
             self._changed.notify()
             if batch:
                 return batch, None

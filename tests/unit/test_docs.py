@@ -23,10 +23,12 @@ from axxonfs.core import errors, sessions, status, timers
 from axxonfs.core.clocks import ClockDifference
 from axxonfs.core.spec import Spec
 from axxonfs.fs import about, options
+from axxonfs.fsspec.options import FileSystemOptions
 from axxonfs.remote import options as client_options
 from axxonfs.remote.certificates import Certificate, Endpoint
 from axxonfs.remote.channel import Link
 from axxonfs.remote.credentials import SYSTEMD_CREDENTIAL, Credentials, PasswordVariable
+from axxonfs.remote.options import parsed
 from tests.unit import builders, doc_tables, test_rooms
 
 ROOT = Path(__file__).parents[2]
@@ -201,6 +203,16 @@ def test_defaults_of_options_are_those_of_the_code() -> None:
             assert getattr(defaults, name) in (None, "", ()), name
 
 
+def test_every_option_of_the_file_system_of_fsspec_is_documented_with_its_default() -> None:
+    table = rows(DOCUMENTS["docs/fsspec.md"], "fsspec options")
+    named = {word for row in table for word in re.findall(r"`(\w+)`", row[0])}
+    assert named == FileSystemOptions.model_fields.keys()
+    for word in ("max_logins", "login_wait", "port"):
+        [default] = [row[1].split()[0].strip("`") for row in table if f"`{word}`" in row[0]]
+        said = getattr(parsed(FileSystemOptions, {word: default}, {}, see=""), word)
+        assert said == FileSystemOptions.model_fields[word].default
+
+
 def test_the_example_of_a_configuration_file_is_valid() -> None:
     [example] = re.findall(r"^```toml\n(.*?)^```", CONFIGURATION, re.DOTALL | re.MULTILINE)
     words = tomllib.loads(example)
@@ -304,7 +316,7 @@ def test_a_message_in_the_troubleshooting_document_is_one_of_the_code(message: s
 
 
 def test_every_module_is_on_the_map() -> None:
-    rooms = {"core", "remote", "reading", "exporting", "fs", "doctor", "cli"}
+    rooms = {"core", "remote", "reading", "exporting", "fs", "doctor", "fsspec", "cli"}
     modules = {str(path) for path in SOURCES if path.parts[0] in rooms and path.stem != "__init__"}
     assert modules - set(code(DOCUMENTS["ARCHITECTURE.md"])) == set()
 

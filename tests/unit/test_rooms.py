@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "exporting": {"wire", "core", "remote", "reading"},
     "fs": {"wire", "core", "remote", "reading", "exporting"},
     "doctor": {"wire", "core", "remote", "fs"},
+    "fsspec": {"wire", "core", "remote", "reading", "exporting"},
     "simulator": {"wire", "stubs", "core.timers"},
     "cli": {"wire", "core", "remote", "reading", "exporting", "fs", "doctor", "simulator"},
 }
@@ -26,12 +27,13 @@ BORDERS = {
     "grpc": {"stubs", "remote", "simulator"},
     "grpc_health": {"simulator"},
     "pyfuse3": {"fs.operations", "fs.kernel", "fs.mount"},
-    "trio": {"remote.download", "reading", "exporting", "fs"},
+    "trio": {"remote.download", "reading", "exporting", "fs", "fsspec"},
     "sqlite3": {"fs.journal", "simulator"},
     "av": {"simulator", "cli.demo"},
     "PIL": {"simulator"},
     "cryptography": {"simulator"},
     "rich": {"cli"},
+    "fsspec": {"fsspec"},
 }
 # What the core must do without: I/O, clocks, chance, threads, logging.
 IMPURE = {

@@ -1,0 +1,114 @@
+"""The clients of this process: one for each server, account and set of options.
+
+Decides when a client is made (at its first use, so after any fork), how it comes to
+its login (not before there is a slot for it), and that all are closed at the end of
+the process. A child that was forked starts with none: what it inherited cannot be
+used there and is left alone. Any thread may call.
+"""
+
+import hashlib
+import multiprocessing.util
+import os
+import threading
+
+from axxonfs.fsspec import slots
+from axxonfs.fsspec.client import Client
+from axxonfs.fsspec.options import Setup
+from axxonfs.remote.channel import Link
+from axxonfs.remote.connecting import open_link
+from axxonfs.remote.credentials import Credentials, password_source
+
+# Of what the process does at its end; larger is earlier. Before the temporary directories go.
+_EXIT_PRIORITY = 100
+
+
+class _Place:
+    """What there is of one setup: first its link, which remembers a refused login, then the rest."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._lock = threading.Lock()
+        self._link: Link | None = None
+        self._slot: slots.Slot | None = None
+        self._client: Client | None = None
+
+    def client(self) -> Client:
+        """Return the client, made or made anew where there is none that runs."""
+        with self._lock:
+            if self._client is None or not self._client.runs:
+                self._client = self._made()
+            return self._client
+
+    def close(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+            slot, self._slot = self._slot, None
+            link, self._link = self._link, None
+        if client is not None:
+            client.close()
+        if link is not None:
+            link.close()
+        if slot is not None:
+            slot.release()
+
+    def _made(self) -> Client:
+        endpoint, options = self._setup
+        if self._slot is None:
+            name = hashlib.sha256(f"{options.user}@{endpoint}".encode()).hexdigest()[:16]
+            self._slot = slots.take(
+                slots.default_directory(), name, slots=options.max_logins, wait_s=options.login_wait
+            )
+        if self._link is None:
+            credentials = Credentials(options.user, password_source(options.password_file))
+            self._link = open_link(endpoint, credentials, options)
+        return Client(self._setup, self._link)
+
+
+class _Registry:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._places: dict[Setup, _Place] = {}
+        # Processes of multiprocessing end without atexit; this is called by both.
+        multiprocessing.util.Finalize(None, self.close_all, exitpriority=_EXIT_PRIORITY)
+
+    def place(self, setup: Setup) -> _Place:
+        with self._lock:
+            return self._places.setdefault(setup, _Place(setup))
+
+    def close(self, setup: Setup) -> None:
+        with self._lock:
+            place = self._places.pop(setup, None)
+        if place is not None:
+            place.close()
+
+    def close_all(self) -> None:
+        for setup in list(self._places):
+            self.close(setup)
+
+
+_registry = _Registry()
+_inherited: list[_Registry] = []
+
+
+def client(setup: Setup) -> Client:
+    """Return this process's client for a setup.
+
+    Raises:
+        AxxonfsError: there is none, as axxonfs.remote.connecting.open_link and slots.take.
+    """
+    return _registry.place(setup).client()
+
+
+def close(setup: Setup) -> None:
+    """End this process's client for a setup and its login; the next use makes a new one."""
+    _registry.close(setup)
+
+
+def _forget() -> None:
+    """Start anew in a forked child; nothing inherited is closed, for the login is the parent's."""
+    global _registry  # noqa: PLW0603 - there is one for each process
+    _inherited.append(_registry)
+    _registry = _Registry()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,116 @@
+"""The readers of one process: one for each result that was read of late.
+
+Decides in which pieces much is read, how many readers there are, and that scattered
+ranges are read by themselves, without anything around them. Belongs to the loop.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import trio
+
+from axxonfs.core.chunks import assemble, merged_ranges
+from axxonfs.core.line import MIB
+from axxonfs.fsspec.picture import Wanted
+from axxonfs.reading.pool import Pool
+from axxonfs.reading.reader import ResultReader, Source
+
+# A read of more is made piece by piece, each with a deadline of its own.
+PIECE_BYTES = 4 * MIB
+# Readers cost little, and the cache bounds their chunks; beyond this the one unused for longest goes.
+MOST_READERS = 128
+# Scattered ranges of one result that are on their way at once. Guessed: half of what all may have.
+MOST_SCATTERED = 8
+
+Data = bytes | memoryview
+
+
+@dataclasses.dataclass(slots=True)
+class _Kept:
+    reader: ResultReader
+    reads: int = 0  # that wait for it now
+
+
+class Readers:
+    """Reads results; `touched` is told of which session bytes came."""
+
+    def __init__(self, pool: Pool, read_timeout_s: float, touched: Callable[[str], None]) -> None:
+        self._pool = pool
+        self._read_timeout_s = read_timeout_s
+        self._touched = touched
+        self._kept: collections.OrderedDict[Wanted, _Kept] = collections.OrderedDict()
+
+    async def read(self, wanted: Wanted, start: int, stop: int) -> list[Data]:
+        """Return the bytes from `start` to `stop`. Raises as `ResultReader.read`."""
+        kept = self._reader(wanted)
+        pieces: list[Data] = []
+        kept.reads += 1
+        try:
+            while start < stop:
+                end = min(stop, start - start % PIECE_BYTES + PIECE_BYTES)
+                pieces.append(await kept.reader.read(start, end - start, self._deadline_s()))
+                start = end
+        finally:
+            kept.reads -= 1
+        return pieces
+
+    async def read_ranges(self, wanted: Wanted, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return scattered ranges. Raises as `ResultReader.read`."""
+        unit = self._pool.sizes.narrow
+        # No chunk is asked for twice: what shares one is read as one.
+        runs = merged_ranges(ranges, unit, wanted.size_bytes)
+        pieces: dict[int, bytes | memoryview] = {}
+        limits = dataclasses.replace(self._pool.limits, max_window=0, max_gap=0, max_streams=MOST_SCATTERED)
+        reader = ResultReader(self._pool, self._source(wanted), limits)
+        limiter = trio.CapacityLimiter(MOST_SCATTERED)
+        failures: list[Exception] = []
+
+        async def read_run(begin: int, end: int) -> None:
+            async with limiter:
+                if failures:
+                    return
+                try:
+                    pieces[begin] = await reader.read(begin, end - begin, self._deadline_s())
+                except Exception as error:  # noqa: BLE001 - raised again, and not in a group
+                    failures.append(error)
+
+        try:
+            async with trio.open_nursery() as nursery:
+                for begin, end in runs:
+                    nursery.start_soon(read_run, begin, end)
+        finally:
+            reader.close()
+        if failures:
+            raise failures[0]
+        return [bytes(assemble(pieces.items(), begin, end)) if end > begin else b"" for begin, end in ranges]
+
+    def stop_idle(self) -> None:
+        """Cancel the streams that nobody used for a while."""
+        for kept in self._kept.values():
+            kept.reader.stop_idle()
+
+    def close(self) -> None:
+        """Fail whatever waits for bytes."""
+        for kept in self._kept.values():
+            kept.reader.close()
+        self._kept.clear()
+
+    def _deadline_s(self) -> float:
+        return trio.current_time() + self._read_timeout_s
+
+    def _source(self, wanted: Wanted) -> Source:
+        return Source(wanted.session_id, wanted.path, wanted.size_bytes, lambda: self._touched(wanted.session_id))
+
+    def _reader(self, wanted: Wanted) -> _Kept:
+        kept = self._kept.get(wanted)
+        if kept is None:
+            self._make_room()
+            kept = self._kept[wanted] = _Kept(ResultReader(self._pool, self._source(wanted)))
+        self._kept.move_to_end(wanted)
+        return kept
+
+    def _make_room(self) -> None:
+        unused = [wanted for wanted, kept in self._kept.items() if not kept.reads]
+        for wanted in unused[: max(0, len(self._kept) - MOST_READERS + 1)]:
+            self._kept.pop(wanted).reader.close()
