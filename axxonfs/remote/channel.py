@@ -69,8 +69,8 @@ _OPTIONS: _Options = (
     ("grpc.primary_user_agent", "axxonfs"),
 )
 
-# However many calls find a connection silent; shorter than any of their deadlines.
-_RENEW_EVERY_S = 2.0
+# However many calls get no answer in time: one new connection in so many seconds. Shorter than their deadlines.
+_SILENCE_S = 2.0
 
 # How grpc words a certificate that does not fit, and a name that does not.
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Custom verification check failed")
@@ -97,6 +97,7 @@ class Connection:
         self._stubs: Stubs | None = None
         self._closed = self._warmed = False
         self._made_s = 0.0
+        self.alive_s = 0.0  # when something came last, on the monotonic clock
 
     def stubs(self) -> Stubs:
         """Return the services; ServerAwayError after `close`."""
@@ -123,13 +124,13 @@ class Connection:
             if self._channel is not None and state is grpc.ChannelConnectivity.READY:
                 self._channel.unsubscribe(self._ignore)
 
-    def renew(self) -> None:
-        """Let later calls connect anew, for this connection may be dead without knowing it.
+    def renew(self, since_s: float) -> None:
+        """Let later calls connect anew if nothing came since then: it may be dead without knowing it.
 
         Calls in flight keep it until they end: it may only be slow.
         """
         with self._lock:
-            if time.monotonic() - self._made_s > _RENEW_EVERY_S:
+            if max(self._made_s, self.alive_s) < since_s:
                 self._channel, self._stubs, self._warmed = None, None, False
 
     def reset(self, trust: Trust) -> None:
@@ -212,6 +213,11 @@ class Link:
         """Return a connection for a download with so much in flight, which is one of the steps."""
         return next(self._turns[in_flight_bytes])
 
+    def distrust(self, silent_s: float) -> None:
+        """Let later downloads connect anew where nothing came for so long."""
+        for connection in itertools.chain.from_iterable(self._data.values()):
+            connection.renew(time.monotonic() - silent_s)
+
     def warm(self, in_flight_bytes: int) -> None:
         """Connect behind what downloads with so much in flight will use; nothing after `close`. Never blocks."""
         with contextlib.suppress(errors.ServerAwayError):
@@ -276,7 +282,7 @@ class Link:
             raise
         except errors.DeadlineError:
             # Only control calls and logins have one. A middlebox that forgot the connection says nothing, ever.
-            self._control.renew()
+            self._control.renew(time.monotonic() - _SILENCE_S)
             raise
 
     def close(self) -> None:

@@ -78,6 +78,7 @@ class DownloadStream:
         self._chunks = ChunkStream(start_index, chunk_size_bytes, file_size_bytes, relative=relative)
         self._missing = chunk_count(file_size_bytes, chunk_size_bytes) - start_index
         self._most_waiting = max(1, limits.waiting_bytes // chunk_size_bytes)
+        self._link = client.link
         self._stall_timeout_s = limits.stall_timeout_s
         self._changed = threading.Condition()
         self._waiting: collections.deque[tuple[int, Data]] = collections.deque()
@@ -127,7 +128,7 @@ class DownloadStream:
         if sleeper is not None:
             self._end(self._stalled())
             self._download.cancel()
-            self._download.distrust()
+            self._link.distrust(self._stall_timeout_s)
             batch, _ = self._take(most)
         return batch
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from axxonfs.core import errors
 from axxonfs.core.line import NARROW_BYTES
 from axxonfs.core.options import secrets_in
-from axxonfs.remote.channel import LOOKUP_TIMEOUT_S, Connection, Link
+from axxonfs.remote.channel import LOOKUP_TIMEOUT_S, Link
 from axxonfs.remote.filechunk import Chunk
 from axxonfs.wire import domain_pb2 as domain
 from axxonfs.wire import export_pb2 as export
@@ -172,7 +172,6 @@ class Download:
         self._login_timeout_s = login_timeout_s
         self._lock = threading.Lock()
         self._end: Callable[[], object] | None = None
-        self._connection: Connection | None = None
         self._cancelled = False
         self.begun = False  # whether a chunk has come
 
@@ -193,18 +192,14 @@ class Download:
         if end is not None:
             end()
 
-    def distrust(self) -> None:
-        """Let later downloads have a connection of their own: this one may be dead without knowing it."""
-        if self._connection is not None:
-            self._connection.renew()
-
     def _once(self, *, again: bool) -> Iterator[Chunk]:
         with self._link.authorised("download", self._login_timeout_s, again=again) as metadata:
-            connection = self._connection = self._link.data(self._in_flight_bytes)
+            connection = self._link.data(self._in_flight_bytes)
             call = connection.stubs().download(self._request, metadata=metadata)
             self._adopt(call.cancel)
             for chunk in call:
                 self.begun = True
+                connection.alive_s = time.monotonic()
                 yield chunk
 
     def _adopt(self, end: Callable[[], object]) -> None:
