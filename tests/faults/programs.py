@@ -67,16 +67,18 @@ def check_hash(program: Program, truth: bytes) -> float:
     return took_s
 
 
-def blocked(rig: Rig) -> list[str]:
-    """Return the processes in state D that have something of the mount open or as their word."""
-    found = []
+def blocked(rig: Rig) -> dict[tuple[str, bytes], str]:
+    """Return the programs in state D that use the mount, each by its process and the count of its reads so far."""
+    found = {}
     for process in Path("/proc").iterdir():
         if not process.name.isdecimal():
             continue
         with contextlib.suppress(OSError):
             state = (process / "stat").read_text().rpartition(")")[2].split()[0]
             if state == "D" and os.fsencode(rig.path) in (process / "cmdline").read_bytes():
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                # Somebody who reads on and on is always in D, but in another read each time.
+                words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[process.name, (process / "io").read_bytes()] = words
     return found
 
 

@@ -165,7 +165,7 @@ def test_thirty_two_readers_of_a_stuck_session_hold_no_other_up(rigs: Rigs) -> N
             status, text, waited_s = reader.end()
             assert (status, b"Input/output error" in text) == (1, True)
             assert waited_s < 60
-    assert programs.blocked(rig) == []
+    assert programs.blocked(rig) == {}
 
 
 def done_some(readers: list[programs.Program]) -> bool:
@@ -222,7 +222,7 @@ def test_a_server_that_is_killed_and_comes_back_costs_sixteen_readers_no_byte(
             with served(tmp_path, port, 16):
                 for reader, result in zip(readers, results, strict=True):
                     programs.check_hash(reader, truth_of(result))
-                assert programs.blocked(rig) == []
+                assert programs.blocked(rig) == {}
                 assert rig.stop() == 0
 
 
