@@ -1,5 +1,5 @@
 # setup: what the rest needs.  demo: see it work.  test, check, bench: what its developers run.
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench reliability soak clean
 
 python := .venv/bin/python
 inputs := pyproject.toml constraints.txt scripts/setup
@@ -28,6 +28,13 @@ check: .venv/.setup-test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	scripts/check-wire $(python)
+
+# What was seen when things went wrong goes into docs/reliability.md. The soak takes MINUTES.
+reliability: .venv/.setup-test
+	AXXONFS_RECORD=1 AXXONFS_BLACK_HOLE_S=60 .venv/bin/python -m pytest --ignore=tests/faults/test_soak.py tests/faults
+
+soak: .venv/.setup-test
+	AXXONFS_RECORD=1 AXXONFS_SOAK_MINUTES=$(or $(MINUTES),60) .venv/bin/python -m pytest -s tests/faults/test_soak.py
 
 # ARGS="--quick", "--only NAME", "--plot"; see --help.
 bench: .venv/.setup-bench
