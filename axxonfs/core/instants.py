@@ -14,6 +14,8 @@ from axxonfs.core import words
 
 _WIRE = re.compile(r"\d{8}T\d{6}(\.\d{1,9})?", re.ASCII)
 _RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)(Z|z|[+-]\d\d:\d\d)?", re.ASCII)
+# What lacks its seconds; an offset may be there or not.
+_MINUTES = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(Z|z|[+-]\d\d:\d\d)?", re.ASCII)
 _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s)?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,15})([KMGT]?)", re.ASCII)
 _OFFSET = re.compile(r"([+-])([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
@@ -75,6 +77,9 @@ def _before(text: str) -> dt.timedelta:
 
 def _absolute(text: str, timezone: zoneinfo.ZoneInfo | None) -> dt.datetime:
     match = _RFC_3339.fullmatch(text)
+    if minutes := _MINUTES.fullmatch(text):
+        date, clock, offset = minutes.groups()
+        raise ValueError(f'{words.quote(text)} has no seconds: write "{date}T{clock}:00{offset or "+02:00"}"')
     if not match:
         raise ValueError(
             f'{words.quote(text)} is not an instant: write it as in "2026-11-22T10:15:00+02:00", "-5m" or "now"'
@@ -176,6 +181,8 @@ def parse_size(text: str | int) -> int:
         ValueError: the text is not a size.
     """
     match = _SIZE.fullmatch(str(text).upper())
+    if not match and (whole := _SIZE.fullmatch(re.sub("I?B$", "", str(text).upper()))):
+        raise ValueError(f'{words.quote(text)} is not a size: units are binary and have one letter, write "{whole[0]}"')
     if not match:
         raise ValueError(f'{words.quote(text)} is not a size: write it as in "64K", "256M" or "2G"')
     return int(match[1]) * _SIZE_UNITS[match[2]]

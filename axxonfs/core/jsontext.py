@@ -19,7 +19,7 @@ from axxonfs.core.errors import SpecError
 _HINTS = {
     "Expecting property name": "a key in double quotes belongs here (is there a comma too many before it?)",
     "Illegal trailing comma": "there is a comma too many",
-    "Expecting ',' delimiter": 'a comma is missing here, or a " inside of a text lacks its backslash',
+    "Expecting ',' delimiter": 'a comma is missing here, or the " around a text, or the \\ before a " inside of one',
     "Expecting ':' delimiter": "a colon and a value belong behind the key",
     "Expecting value": "a value belongs here: a text in double quotes, a number, true, false, [ ] or { }",
     "Unterminated string": 'the text that begins here lacks its closing "',
@@ -28,6 +28,7 @@ _HINTS = {
     "Invalid \\uXXXX escape": "four hexadecimal digits belong behind \\u",
     "Extra data": "something follows the end of the document: a spec is one JSON object",
 }
+_COMMENTS = ("//", "/*", "#")
 _SECRET = "password"  # noqa: S105 - the name of a key
 # A text that is not closed runs to the end: so no byte is looked at twice.
 _TEXT = rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
@@ -63,6 +64,8 @@ def _parse(text: str) -> object:
         json.dumps(document, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         hint = next((hint for said, hint in _HINTS.items() if error.msg.startswith(said)), error.msg)
+        if text.startswith(_COMMENTS, error.pos):
+            hint = "JSON has no comments: remove this one"
         raise SpecError(f"{_place(text[: error.pos])}: {hint}") from None
     except UnicodeEncodeError:
         raise SpecError("a text holds one half of a \\u pair only: write both, or the character itself") from None

@@ -84,6 +84,8 @@ class CameraEntry(CameraKeys):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _take_name(cls, value: object) -> object:
+        if isinstance(value, list):
+            raise ValueError('this is for one camera: several stand under "cameras", as in "cameras": ["1", "2"]')  # noqa: TRY004 - as pydantic takes it
         if not isinstance(value, str | dict):
             raise fields.text_problem()
         return {"name": value} if isinstance(value, str) else value

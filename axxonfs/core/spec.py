@@ -49,6 +49,8 @@ _CLAIMS = {
     "archive": ("archive", None),
 }
 _MEANING = {"archive": "recorded video", "live": "live video", "stream": "a clip", "snapshot": "a frame"}
+# What may have been meant by the key that came second.
+_INSTEAD = {"format": ', or write another "format"', "duration": ', or write "to" for the end of the clip'}
 _DEFAULT_FORMATS = {"stream": "MKV", "snapshot": "JPEG"}
 _WHEN = 'write "from" and "to" for a clip, "at" for a frame, or "live": true for live video'
 
@@ -147,8 +149,7 @@ def _agreed(claims: Sequence[tuple[str, str]]) -> str | None:
         first, chosen = claims[0]
         if choice != chosen:
             problem = f'"{first}" asks for {_MEANING[chosen]}, but "{key}" for {_MEANING[choice]}'
-            other_format = ', or write another "format"' if key == "format" else ""
-            raise SpecError(f"{problem}: keep one of them{other_format}", key)
+            raise SpecError(f"{problem}: keep one of them{_INSTEAD.get(key, '')}", key)
     return claims[0][1] if claims else None
 
 

@@ -1,11 +1,14 @@
 """The folder `new/` on a real mount: what starts an export, what is refused and how, what is kept there."""
 
+import datetime as dt
 import errno
 import json
 import os
 import shlex
+import shutil
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +116,35 @@ def test_a_spec_can_be_read_back_as_it_was_written(quick: Rig) -> None:
     assert shown(quick, "back") == {"json", "session"}
 
 
+def test_what_somebody_would_write_on_the_first_try_works(quick: Rig, tmp_path: Path) -> None:
+    end = dt.datetime.now(dt.timezone(dt.timedelta(hours=2))).replace(microsecond=0) - dt.timedelta(minutes=10)
+    start = end - dt.timedelta(seconds=20)
+    text = f"""{{
+  "camera": "Front door",
+  "from": "{start.isoformat()}",
+  "to": "{end.isoformat()}"
+}}
+"""
+    assert "+02:00" in text
+    (tmp_path / "first.json").write_text(text)
+    subprocess.run(["cp", tmp_path / "first.json", quick.new], check=True, timeout=60)
+    said = quick.status(quick.session_of("first"))
+    assert said["cameras"] == ["1.Front door"]
+    asked = [dt.datetime.fromisoformat(said["requested"][key]) for key in ("from", "to")]
+    assert asked == [start, end]
+
+
+NAMES = ["1", "Front door", "1.Front door", "hosts/Server/DeviceIpint.1/SourceEndpoint.video:0:0"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_camera_goes_by_any_of_its_names_and_an_archive_by_its_own(quick: Rig, name: str) -> None:
+    session = quick.write_spec(f"named{NAMES.index(name)}", **{**CLIP(), "camera": name, "archive": "AliceBlue"})
+    assert quick.status(session)["cameras"] == ["1.Front door"]
+    [source] = quick.sim.sessions.record(quick.session_id(session)).options.archive.sources
+    assert list(source.storages) == ["hosts/Server/MultimediaStorage.AliceBlue/MultimediaStorage"]
+
+
 # -- refusals -----------------------------------------------------------------------
 
 WRONG: dict[str, tuple[str | Keys, str]] = {
@@ -139,6 +171,30 @@ WRONG: dict[str, tuple[str | Keys, str]] = {
     "no camera": ('{"at": "-1h"}', 'add it, as in "camera": "1.Front door"'),
     "no time": ('{"camera": "1"}', 'write "from" and "to" for a clip, "at" for a frame'),
     "stars for a password": ({"password": "********"}, "type the password again"),
+    "single quotes": ("{'camera': '1', 'at': '-1h'}", "line 1, column 2: a key in double quotes belongs here"),
+    "a text without quotes": (
+        '{"camera": "1", "at": -1h}',
+        'column 25: a comma is missing here, or the " around a text',
+    ),
+    "a comment": ('{"camera": "1" // the door\n, "at": "-1h"}', "column 16: JSON has no comments: remove this one"),
+    "a number for a camera": ({"camera": 1}, 'must be a text in double quotes, as in "camera": "1.Front door"'),
+    "several for one camera": ({"camera": ["1", "2"]}, 'several stand under "cameras", as in "cameras": ["1", "2"]'),
+    "no seconds": ({"from": "2026-11-22T10:15+02:00"}, 'has no seconds: write "2026-11-22T10:15:00+02:00"'),
+    "a zone that is none": ({"timezone": "Berlin"}, 'did you mean "Europe/Berlin"?'),
+    "a length for an end": ({"duration": "5m"}, 'keep one of them, or write "to" for the end of the clip'),
+    "a length without unit": (
+        '{"camera": "1", "live": true, "duration": "90"}',
+        'write it as in "90s", "5m" or "1h30m"',
+    ),
+    "a size with bytes": ({"max_file_size": "2GB"}, 'units are binary and have one letter, write "2G"'),
+    "a word for a quality": (
+        {"quality": "high"},
+        'write "best", "fine", "good", "original", "medium", "small", "tiny"',
+    ),
+    "a truth in quotes": ({"audio": "no"}, 'must be true or false, without quotes, as in "audio": false'),
+    "a colour by name": ({"text_color": "red"}, 'as in "text_color": "#ffffff"'),
+    "an area in pixels": ({"crop": {"right": 640}}, '"crop.right": must be less than or equal to 1, as in "crop"'),
+    "a word for subtitles": ({"subtitles": "burnt"}, 'must be an object, in { }, as in "subtitles": {"mode": "soft"'),
     "an unknown raw option": ({"options": {"strem": {}}}, 'did you mean "stream"'),
 }
 
@@ -276,7 +332,7 @@ def test_the_spec_of_a_session_repeats_its_export(quick: Rig, kind: str) -> None
 
 
 @needs("rsync")
-def test_rsync_of_a_directory_of_specs_twice_starts_nothing_twice(quick: Rig, tmp_path: Path) -> None:
+def test_rsync_of_a_directory_of_specs_three_times_starts_each_once(quick: Rig, tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"batch{number}.json").write_text(json.dumps({**CLIP(), "comment": f"{number}"}))
         os.utime(tmp_path / f"batch{number}.json", (1e9 + number, 1e9 + number))
@@ -286,10 +342,53 @@ def test_rsync_of_a_directory_of_specs_twice_starts_nothing_twice(quick: Rig, tm
     assert first.stdout.count(".json") == 3
     wait_until(lambda: all(shown(quick, f"batch{number}") == {"json", "session"} for number in range(3)), "sessions")
     before = quick.starts
-    second = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
-    assert ".json" not in second.stdout
+    for _ in range(2):
+        again = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+        assert ".json" not in again.stdout
+    subprocess.run([*words, "--ignore-times"], capture_output=True, check=True, timeout=60)
     fence(quick)
     assert quick.starts == before + 1
+
+
+def place_as_ansible_does(source: Path, target: Path) -> None:
+    """Copy as Ansible's `copy` does: beside the target under a name of its own, with all attributes, then rename."""
+    descriptor, name = tempfile.mkstemp(prefix=".ansible_tmp", suffix=target.name, dir=target.parent)
+    os.close(descriptor)
+    scratch = Path(name)
+    shutil.copyfile(source, scratch)
+    shutil.copystat(source, scratch)
+    if target.exists():
+        there = target.stat()
+        scratch.chmod(stat.S_IMODE(there.st_mode))
+        os.chown(scratch, there.st_uid, there.st_gid)
+    scratch.rename(target)
+    target.chmod(0o640)
+    os.chown(target, 0, 0)
+
+
+def test_a_copy_by_configuration_management_starts_each_export_once(quick: Rig, tmp_path: Path) -> None:
+    (tmp_path / "managed.json").write_text(json.dumps({**CLIP(), "comment": "managed"}))
+    before = quick.starts
+    for _ in range(3):
+        place_as_ansible_does(tmp_path / "managed.json", quick.new / "managed.json")
+        fence(quick)
+    wait_until(lambda: shown(quick, "managed") == {"json", "session"}, "the session")
+    assert quick.starts == before + 1 + 3
+    assert stat.S_IMODE((quick.new / "managed.json").stat().st_mode) == 0o640
+    assert not [path for path in quick.new.iterdir() if "ansible" in path.name]
+
+
+@needs("vim")
+def test_saving_and_saving_again_on_leaving_vim_starts_each_export_once(quick: Rig, tmp_path: Path) -> None:
+    (tmp_path / "typed").write_text(json.dumps({**CLIP(), "comment": "typed"}, indent=2))
+    before = quick.starts
+    # Outside of /tmp vim makes its backup by a rename; and who has saved may save again on the way out.
+    script = """vim -u NONE -N -es --cmd 'set backupskip=' -c "call setline(1, readfile('$1'))" -c w -c wq typed.json"""
+    assert shell(quick, script, str(tmp_path / "typed")).returncode == 0
+    assert shell(quick, "vim -u NONE -N -es --cmd 'set backupskip=' -c w -c wq typed.json").returncode == 0
+    fence(quick)
+    assert shown(quick, "typed") == {"json", "session"}
+    assert quick.starts == before + 2
 
 
 # -- names --------------------------------------------------------------------------

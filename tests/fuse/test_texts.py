@@ -116,6 +116,46 @@ def test_poll_wakes_when_the_state_changes(changing: Path) -> None:
         assert poll.poll(0) == []
 
 
+def count_wakes(path: Path, wakes: list[str], until: str) -> None:
+    """Follow a text until it has a word in it; note what it was at each wake-up."""
+    with path.open("rb", buffering=0) as text:
+        poll = select.poll()
+        poll.register(text, select.POLLPRI)
+        while until not in (said := text.read().decode()):
+            assert poll.poll(TIMEOUT_S * 1000)
+            wakes.append(said)
+            text.seek(0)
+
+
+def test_who_waits_for_the_state_is_not_woken_by_every_tick_of_progress(changing: Path) -> None:
+    ticks, changes = list[str](), list[str]()
+    threads = [
+        threading.Thread(target=count_wakes, args=[changing / "status.json", ticks, '"state": "completed"']),
+        threading.Thread(target=count_wakes, args=[changing / "state", changes, "completed"]),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ticks) > 3
+    assert changes == ["running\n"]
+
+
+@needs("nc", "pv")
+def test_nc_pv_and_cat_of_a_text_that_somebody_follows_end(changing: Path, received: tuple[int, Callable]) -> None:  # type: ignore[type-arg]
+    port, receive = received
+    changes = list[str]()
+    follower = threading.Thread(target=count_wakes, args=[changing / "state", changes, "completed"])
+    follower.start()
+    for command in ("cat state", "pv -q state", "dd if=state status=none", "head -c 99 state"):
+        done = subprocess.run(command.split(), cwd=changing, capture_output=True, check=True, timeout=TIMEOUT_S)
+        assert done.stdout in {b"running\n", b"completed\n"}
+    with (changing / "state").open("rb") as file, subprocess.Popen(["nc", "-N", "127.0.0.1", str(port)], stdin=file):
+        assert receive() in {b"running\n", b"completed\n"}
+    follower.join(TIMEOUT_S)
+    assert changes == ["running\n"]
+
+
 def test_select_and_epoll_wake_when_a_text_changes(changing: Path) -> None:
     with (changing / "status.json").open("rb", buffering=0) as status:
         first = status.read()

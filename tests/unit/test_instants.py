@@ -100,7 +100,7 @@ def test_an_offset_counts_more_than_the_zone() -> None:
     [
         ("2026-11-22T10:15:00", None, 'add it, as in "2026-11-22T10:15:00+02:00"'),
         ("22.11.2026 10:15", None, 'write it as in "2026-11-22T10:15:00+02:00"'),
-        ("2026-11-22T10:15+02:00", None, "is not an instant"),
+        ("2026-11-22T10:15+02:00", None, 'has no seconds: write "2026-11-22T10:15:00+02:00"'),
         ("2026-02-30T10:15:00Z", None, "day is out of range"),
         ("2026-11-22T10:15:60Z", None, "second must be in"),
         ("20261122T101500", None, "is not an instant"),

@@ -33,7 +33,7 @@ def test_every_json_object_is_read(document: dict[str, Any], ascii_only: bool, i
         (b"{'camera': '1'}", "line 1, column 2: a key in double quotes belongs here"),
         (b'{camera: "1"}', "line 1, column 2: a key in double quotes belongs here"),
         (b'{\n  "camera": "1"\n  "from": "-5m"}', "line 3, column 3: a comma is missing here"),
-        (b'{"comment": "the "big" gate"}', 'a " inside of a text lacks its backslash'),
+        (b'{"comment": "the "big" gate"}', 'the \\ before a " inside of one'),
         (b'{"camera" "1"}', "a colon and a value belong behind the key"),
         (b'{"live": True}', "line 1, column 10: a value belongs here"),
         (b'{"camera": "1}', "line 1, column 12: the text that begins here lacks its closing"),

@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from axxonfs.core import spec
+from axxonfs.core import fields, spec, values
 from axxonfs.core.cameras import Archive, Camera
-from axxonfs.core.schema import PerCamera, Spec
+from axxonfs.core.schema import CameraEntry, PerCamera, Spec
 from axxonfs.wire import export_pb2
 from tests.unit.test_spec import CLIP, FRAME, LIVE, MISTAKES
 from tests.unit.wire_strategies import SITE, exports
@@ -59,6 +59,43 @@ def test_every_example_of_a_key_keeps_to_the_schema() -> None:
         for form in schema["properties"].values():
             for example in form["examples"]:
                 jsonschema.Draft202012Validator({**form, "$defs": SCHEMA["$defs"]}).validate(example)
+
+
+# What else a spec needs so that a key may stand in it; all others go with a clip.
+BESIDE: dict[str, dict[str, Any]] = {
+    "cameras": {"from": CLIP["from"], "to": CLIP["to"]},
+    "from": {"camera": "1", "to": "now"},
+    "at": FRAME,
+    "live": LIVE,
+    "duration": LIVE,
+    **{key: FRAME for key, wire in Spec.wires().items() if wire.path.startswith("snapshot.")},
+}
+EVERY_EXAMPLE = [
+    (field.alias or name, example) for name, field in Spec.model_fields.items() for example in field.examples or ()
+]
+
+
+@pytest.mark.parametrize(("key", "example"), EVERY_EXAMPLE)
+def test_every_example_of_every_key_is_taken_by_the_parser(key: str, example: Any) -> None:
+    document = {**BESIDE.get(key, CLIP), key: example}
+    VALIDATOR.validate(document)
+    spec.resolve(spec.parse_document(json.dumps(document).encode()), cameras=SHOWN, now=NOW, timezone=None)
+
+
+NESTED = [values.Area, values.Fisheye, values.Focus, values.Font, values.Subtitles, values.TimeLapse, CameraEntry]
+
+
+@pytest.mark.parametrize("model", NESTED)
+def test_every_example_within_an_object_is_taken_by_the_parser(model: type[fields.Keys]) -> None:
+    needed = {
+        field.alias or name: (field.examples or [None])[0]
+        for name, field in model.model_fields.items()
+        if field.is_required()
+    }
+    for name, field in model.model_fields.items():
+        assert field.examples, name
+        for example in field.examples:
+            fields.validated(model, {**needed, name: example})
 
 
 @pytest.mark.parametrize("document", SCHEMA["examples"], ids=json.dumps)

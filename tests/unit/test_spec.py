@@ -339,7 +339,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({**CLIP, "from": 1700000000}, "from", "must be a text in double quotes"),
     ({**CLIP, "to": None}, "to", "null is no value: leave the key out, or give one"),
     ({**CLIP, "timezone": "Berlin"}, "timezone", 'did you mean "Europe/Berlin"?'),
-    ({**CLIP, "max_file_size": "2GB"}, "max_file_size", 'write it as in "64K", "256M" or "2G"'),
+    ({**CLIP, "max_file_size": "2GB"}, "max_file_size", 'units are binary and have one letter, write "2G"'),
     ({**CLIP, "max_file_size": 0}, "max_file_size", "must be greater than 0"),
     ({**CLIP, "password": ""}, "password", "must not be empty"),
     ({**FRAME, "password": "x"}, "password", '"at" asks for a frame, but "password" for a clip'),
