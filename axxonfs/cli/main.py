@@ -21,6 +21,8 @@ COMMANDS = {
     "mount": "mount a server",
     "umount": "end a mount",
     "doctor": "what would stop a mount here, and how to mend it",
+    "export": "export many clips through a mount",
+    "wait": "wait until exports are done",
     "trust": "show the server's certificate and pin it",
     "simulate": "an Axxon One export server to try things against",
     "demo": "a simulator, a mount of it, and a first export",

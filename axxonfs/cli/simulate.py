@@ -12,10 +12,9 @@ import sys
 import textwrap
 import threading
 import urllib.parse
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
+from axxonfs.cli.arguments import checked
 from axxonfs.core import errors, instants
 from axxonfs.simulator import switches
 from axxonfs.simulator.config import SimulatorConfig, default_directory
@@ -25,7 +24,6 @@ from axxonfs.simulator.server import Simulator
 _DEFAULT_PORT = 20109  # where Axxon One listens
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _TEXT_COLUMNS = 90
-_T = TypeVar("_T")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,7 +42,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_server_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--listen",
-        type=_checked(_endpoint),
+        type=checked(_endpoint),
         default=("127.0.0.1", _DEFAULT_PORT),
         metavar="ADDRESS[:PORT]",
         help=f"default 127.0.0.1:{_DEFAULT_PORT}; port 0 picks a free one",
@@ -73,31 +71,31 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_content_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cameras", type=_checked(_count), default=8, metavar="N", help="default: %(default)s")
+    parser.add_argument("--cameras", type=checked(_count), default=8, metavar="N", help="default: %(default)s")
     parser.add_argument(
         "--sessions",
-        type=_checked(_count),
+        type=checked(_count),
         default=0,
         metavar="N",
         help="finished sessions in a directory that has none",
     )
     parser.add_argument(
         "--time-factor",
-        type=_checked(_factor),
+        type=checked(_factor),
         default=1.0,
         metavar="F",
         help="divide every timer; 60 makes a minute a second",
     )
     parser.add_argument(
         "--export-speed",
-        type=_checked(_factor),
+        type=checked(_factor),
         default=60.0,
         metavar="X",
         help="seconds of footage per second; default %(default)s",
     )
     parser.add_argument(
         "--file-size",
-        type=_checked(instants.parse_size),
+        type=checked(instants.parse_size),
         metavar="SIZE",
         help="results are bytes of a pattern, as many as this (64K, 2G), instead of clips",
     )
@@ -105,7 +103,7 @@ def _add_content_options(parser: argparse.ArgumentParser) -> None:
         "--switch",
         action="append",
         default=[],
-        type=_checked(_switch),
+        type=checked(_switch),
         metavar="NAME=VALUE",
         help="answer an open question of the protocol in another way; repeatable",
     )
@@ -239,15 +237,3 @@ def _factor(text: str) -> float:
 def _switch(text: str) -> str:
     switches.parse([text])
     return text
-
-
-def _checked(parse: Callable[[str], _T]) -> Callable[[str], _T]:
-    """Make argparse show the words of a ValueError, which it replaces by its own otherwise."""
-
-    def parsed(text: str) -> _T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return parsed

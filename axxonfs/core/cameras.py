@@ -7,7 +7,7 @@ texts. Facts: section 4 of the wire contract.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from axxonfs.core import words
@@ -162,6 +162,18 @@ def camera_document(camera: Camera) -> dict[str, Any]:
             for archive in camera.archives
         ],
     }
+
+
+def camera_of_document(document: Mapping[str, Any]) -> Camera:
+    """Return the camera that `camera.json` describes."""
+    archives = (Archive(item["name"], item["access_point"], item["default"]) for item in document["archives"])
+    return Camera(
+        access_point=document["access_point"],
+        display_id=document["display_id"],
+        display_name=document["display_name"],
+        node=document["node"],
+        archives=tuple(archives),
+    )
 
 
 def label_of_unknown(access_point: str) -> str:

@@ -76,7 +76,9 @@ class Reader:
         return self._printed[place]
 
     def _type(self, command: tuple[str, ...]) -> str:
-        where, environment = self._rig.path, {**os.environ, "LC_ALL": "C"}
+        where = self._rig.path
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {**os.environ, "LC_ALL": "C", "PATH": path, "HOME": str(self._rig.scratch)}
         done = subprocess.run(
             command,
             cwd=where,

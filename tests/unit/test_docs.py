@@ -19,7 +19,7 @@ import pytest
 
 from axxonfs.cli import exits
 from axxonfs.cli.main import COMMANDS
-from axxonfs.core import errors, sessions, status, timers
+from axxonfs.core import errors, ledger, manifest, sessions, status, timers
 from axxonfs.core.clocks import ClockDifference
 from axxonfs.core.spec import Spec
 from axxonfs.fs import about, options
@@ -29,7 +29,7 @@ from axxonfs.remote.certificates import Certificate, Endpoint
 from axxonfs.remote.channel import Link
 from axxonfs.remote.credentials import SYSTEMD_CREDENTIAL, Credentials, PasswordVariable
 from axxonfs.remote.options import parsed
-from tests.unit import builders, doc_tables, test_rooms
+from tests.unit import builders, doc_tables, test_ledger, test_rooms
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "axxonfs"
@@ -171,7 +171,8 @@ def test_every_target_of_make_that_is_named_exists(name: str) -> None:
 
 
 def test_exit_statuses_are_those_of_the_commands() -> None:
-    known = {exits.OK, exits.FAILED, exits.INTERRUPTED} | {number for _, number in exits.STATUSES}
+    known = {exits.OK, exits.FAILED, exits.NOT_YET, exits.INTERRUPTED}
+    known |= {number for _, number in (*exits.STATUSES, *exits.OUTCOMES)}
     assert [int(row[0]) for row in rows(CONFIGURATION, "exit statuses")] == sorted(known)
 
 
@@ -262,6 +263,14 @@ def test_every_key_of_mount_json_is_documented(monkeypatch: pytest.MonkeyPatch) 
     table = rows(SEMANTICS, "mount.json")
     nested = {word for row in table for word in re.findall(r"`(\w+\.\w+)`", row[1])}
     assert {row[0].strip("`") for row in table} | nested == keys
+
+
+def test_every_key_of_a_manifest_is_documented() -> None:
+    document = manifest.manifest(ledger.read(test_ledger.text_of(test_ledger.EVENTS)), {}, version="", written="")
+    paths = {tuple(path.replace("[]", "").split(".")) for path in paths_in(document)}
+    keys = {path[0] for path in paths} | {f"exports[].{path[1]}" for path in paths if path[0] == "exports" and path[1:]}
+    table = rows(SEMANTICS, "manifest.json")
+    assert {word for row in table for word in re.findall(r"`([^`]+)`", row[0])} == keys
 
 
 def test_every_errno_is_documented() -> None:

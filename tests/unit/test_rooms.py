@@ -45,6 +45,7 @@ CORE_ORDER = [
     "errors", "timers", "words", "instants", "clocks", "names", "chunks", "cache", "line", "breaker", "readahead",
     "cameras", "jsontext", "document", "options", "fields", "values", "schema", "inverse", "spec", "sessions", "tree",
     "treatment", "status", "entries", "camera_folder", "session_folder", "view", "folder",
+    "delivery", "batch", "ledger", "manifest",
 ]  # fmt: skip
 
 

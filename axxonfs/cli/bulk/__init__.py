@@ -1,0 +1,1 @@
+"""The parts of `axxonfs export` and `axxonfs wait`."""
