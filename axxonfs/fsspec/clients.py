@@ -2,8 +2,9 @@
 
 Decides when a client is made (at its first use, so after any fork), how it comes to
 its login (not before there is a slot for it), and that all are closed at the end of
-the process. A child that was forked starts with none: what it inherited cannot be
-used there and is left alone. Any thread may call.
+the process. Connections end before a fork and are made anew after it; a child starts
+without any client: what it inherited cannot be used there and is left alone. Any
+thread may call.
 """
 
 import hashlib
@@ -51,6 +52,12 @@ class _Place:
         if slot is not None:
             slot.release()
 
+    def disconnect(self) -> None:
+        """End the connections for now; downloads go on where they were over new ones."""
+        link = self._link
+        if link is not None:
+            link.disconnect()
+
     def _made(self) -> Client:
         endpoint, options = self._setup
         if self._slot is None:
@@ -68,11 +75,15 @@ class _Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._places: dict[Setup, _Place] = {}
-        # Processes of multiprocessing end without atexit; this is called by both.
-        multiprocessing.util.Finalize(None, self.close_all, exitpriority=_EXIT_PRIORITY)
+        self._ends = False  # whether the end of the process was provided for
 
     def place(self, setup: Setup) -> _Place:
         with self._lock:
+            if not self._ends:
+                # Processes of multiprocessing end without atexit, this is called by both; but a child of it
+                # forgets all that was said before it began to work.
+                self._ends = True
+                multiprocessing.util.Finalize(None, self.close_all, exitpriority=_EXIT_PRIORITY)
             return self._places.setdefault(setup, _Place(setup))
 
     def close(self, setup: Setup) -> None:
@@ -80,6 +91,10 @@ class _Registry:
             place = self._places.pop(setup, None)
         if place is not None:
             place.close()
+
+    def disconnect(self) -> None:
+        for place in list(self._places.values()):
+            place.disconnect()
 
     def close_all(self) -> None:
         for setup in list(self._places):
@@ -111,4 +126,9 @@ def _forget() -> None:
     _registry = _Registry()
 
 
-os.register_at_fork(after_in_child=_forget)
+def _disconnect() -> None:
+    # With a connection in use gRPC hangs or crashes in the child (measured), without any it does not.
+    _registry.disconnect()
+
+
+os.register_at_fork(before=_disconnect, after_in_child=_forget)

@@ -136,14 +136,15 @@ class Connection:
     def reset(self, trust: Trust) -> None:
         """End what there is; the next call connects anew."""
         self.trust = trust
-        self._drop()
+        self.drop()
 
     def close(self) -> None:
         """End what there is, for good."""
         self._closed = True
-        self._drop()
+        self.drop()
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """End what there is for now; the next call connects anew."""
         with self._lock:
             channel, self._channel, self._stubs, self._warmed = self._channel, None, None, False
         if channel is not None:
@@ -284,6 +285,14 @@ class Link:
             # Only control calls and logins have one. A middlebox that forgot the connection says nothing, ever.
             self._control.renew(time.monotonic() - _SILENCE_S)
             raise
+
+    def disconnect(self) -> None:
+        """End all connections for now, as before a fork, which gRPC survives without any; the login stays.
+
+        Calls that are in flight end with ServerAwayError; the next ones connect anew.
+        """
+        for connection in self._connections:
+            connection.drop()
 
     def close(self) -> None:
         """Log out and end all connections; calls that are in flight end with ServerAwayError."""

@@ -34,7 +34,7 @@ def make_simulator(tmp_path: Path, **settings: Any) -> Simulator:
     directory.mkdir()
     for name, content in certificate_files().items():
         (directory / name).write_bytes(content)
-    return Simulator(SimulatorConfig(directory=directory, users={USER: PASSWORD}, **settings))
+    return Simulator(SimulatorConfig(**{"directory": directory, "users": {USER: PASSWORD}, **settings}))
 
 
 @functools.cache
