@@ -77,7 +77,7 @@ def _first_frame_s(mount: Mount) -> float:
 
 
 def _waste_bytes(mount: Mount) -> float:
-    """Return what each seek has fetched in vain."""
+    """Return what was fetched in vain at each place, until the seek that left it."""
     path = mount.fresh()
     size = path.stat().st_size
     before = mount.line.counted()
@@ -85,7 +85,7 @@ def _waste_bytes(mount: Mount) -> float:
     places = [(number * 5 % (_SEEKS + 1)) * size // (_SEEKS + 2) // KIB * KIB for number in range(_SEEKS + 1)]
     reading.steps_s(path, [Step("", place, _SEEK_READ_BYTES) for place in places])
     fetched = (mount.line.settled() - before).down
-    return (fetched - len(places) * _SEEK_READ_BYTES) / _SEEKS
+    return fetched / len(places) - _SEEK_READ_BYTES
 
 
 @contextlib.contextmanager

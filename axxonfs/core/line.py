@@ -17,10 +17,12 @@ MIB = 1024 * KIB
 
 # What a stream may have in flight is a property of its connection, fixed when that is made: so there
 # are steps. It is what a seek wastes, what a stream that waits for its reader holds in memory, and with
-# the round trip the most that a stream brings in a second. The least is enough for the first chunk of
-# 64 KiB in one round trip, and for a line of 10 Mbit/s at 100 ms (measured: 128 KiB do, 64 KiB do not);
-# the most for 6 Gbit/s at 60 ms. Four times as much each: finer ones would be more connections.
-IN_FLIGHT_BYTES = (192 * KIB, 768 * KIB, 3 * MIB, 12 * MIB, 48 * MIB)
+# the round trip the most that a stream brings in a second. The least is enough for two chunks of 64 KiB
+# in one round trip, and for a line of 10 Mbit/s at 100 ms (measured: 128 KiB do, 64 KiB do not);
+# the most for 6 Gbit/s at 60 ms. About four times as much each: finer ones would be more connections.
+# Frames take room, too: without it the last chunk of a window comes a round trip later (measured).
+_FRAMES_BYTES = 16 * KIB
+IN_FLIGHT_BYTES = tuple(size + _FRAMES_BYTES for size in (128 * KIB, 768 * KIB, 3 * MIB, 12 * MIB, 48 * MIB))
 NARROW_BYTES = IN_FLIGHT_BYTES[0]
 # A stream that begins may be a seek, which somebody leaves again: 3 MiB bring a player's largest step,
 # 512 KiB and what the kernel reads ahead of it, in one round trip.
@@ -40,10 +42,8 @@ _ROUND_TRIPS = 16  # the least of so many first bytes is the round trip; more wo
 _RATES = 9  # the one in the middle counts; guessed
 _UNKNOWN_GAP_BYTES = 512 * KIB
 _GAP_BYTES = (128 * KIB, 2 * MIB)  # the kernel has up to 2 MiB in flight, out of order (measured)
-# A stream that brings this much of its window in a round trip is held back by that, not by the line.
-_FULL = 0.7
-# Shorter spans of a run say more about the scheduler than about the line.
-_SPAN_BYTES = 256 * KIB
+# So many gaps between chunks make a rate, after those of the first window.
+_GAPS = 8
 
 # Without a byte for so many times what the line needed at its slowest, a stream counts as stalled.
 # Guessed: a disk that seeks, or other streams that begin, make it several times slower, not ten.
@@ -53,7 +53,7 @@ STALL_TIMEOUTS_S = (3.0, 10.0)
 
 # The kernel's own read-ahead is fetched whether anybody wants it or not: 1 MiB of it is nothing at
 # 100 MB/s, and a second of a player's time at 10 Mbit/s.
-_KERNEL_AHEAD_KB = (128, 1024)
+_KERNEL_AHEAD_KB = (64, 1024)
 _KERNEL_AHEAD_S = 0.2
 
 
@@ -66,12 +66,9 @@ class FirstChunk:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rate:
-    """Bytes that came in a time in which nobody held the stream back but the line, or its own window."""
+    """How fast chunks followed each other that were in flight together."""
 
-    size_bytes: int
-    took_s: float
-    in_flight_bytes: int
-    burst: bool  # all of them were in flight when the first of them came: only the line spread them
+    bytes_per_s: float
 
 
 Sample = FirstChunk | Rate
@@ -101,12 +98,8 @@ class Line:
             case FirstChunk(waited_s):
                 self._first_chunks.append(waited_s)
                 self._stalled = False
-            case Rate(size_bytes, took_s, in_flight_bytes, burst):
-                rate = size_bytes / max(took_s, 1e-6)
-                held_back = not burst and rate * (self.round_trip_s or 0.0) > _FULL * in_flight_bytes
-                # The line can do at least what a window let through.
-                if not held_back or self.rate is None or rate > self.rate:
-                    self._rates.append(rate)
+            case Rate(bytes_per_s):
+                self._rates.append(bytes_per_s)
 
     def note_stall(self) -> None:
         """Take note of a stream that brought nothing in time: the next one gets all the time there is."""
@@ -160,46 +153,46 @@ class Line:
 
 
 class Meter:
-    """Times one stream, as long as nothing but the line holds it back."""
+    """Times one stream, as long as nothing but the line and its own window holds it back.
+
+    A window that is used up shows as a long gap now and then, and not as a slow line:
+    what counts is the gap that a quarter of all are shorter than.
+    """
 
     def __init__(self, in_flight_bytes: int, began_s: float) -> None:
         self._in_flight_bytes = in_flight_bytes
-        self._since_s = began_s
+        self._last_s = began_s
         self._first = True
         self._burst_left = 0  # what may still come of the first window
         self._stale_left = 0  # what came while the stream was held up
-        self._bytes = 0
+        self._gaps: list[float] = []
 
     def arrived(self, size_bytes: int, now_s: float) -> list[Sample]:
         """Take note of a chunk; return what it shows."""
+        gap_s, self._last_s = now_s - self._last_s, now_s
         if self._first:
             self._first = False
-            sample = FirstChunk(now_s - self._since_s)
-            # The last bytes of a window come after its first update.
-            self._burst_left = self._in_flight_bytes - 2 * size_bytes
-            self._since_s = now_s
-            return [sample]
+            self._burst_left = self._in_flight_bytes - size_bytes
+            return [FirstChunk(gap_s)]
         if self._stale_left > 0:
             self._stale_left -= size_bytes
-            self._since_s = now_s
             return []
-        burst = self._burst_left > 0
+        self._gaps.append(gap_s)
         self._burst_left -= size_bytes
-        self._bytes += size_bytes
-        full = self._burst_left <= 0 if burst else self._bytes >= _SPAN_BYTES
-        return self._closed(now_s, burst=burst) if full else []
+        # The chunk after this one is the first that had to wait for the window.
+        burst_ends = self._burst_left < size_bytes <= self._burst_left + size_bytes
+        return self._closed(size_bytes) if burst_ends or len(self._gaps) == _GAPS else []
 
-    def held_up(self, now_s: float) -> list[Sample]:
-        """Take note that the stream had to wait for its readers; return what it had shown before."""
-        samples = self._closed(now_s, burst=True) if self._burst_left > 0 and self._bytes else []
-        self._burst_left = self._bytes = 0
+    def held_up(self, size_bytes: int) -> list[Sample]:
+        """Take note that the stream of such chunks has to wait for its readers; return what it had shown before."""
+        samples = self._closed(size_bytes) if self._gaps else []
         self._stale_left = self._in_flight_bytes
         return samples
 
-    def _closed(self, now_s: float, *, burst: bool) -> list[Sample]:
-        sample = Rate(self._bytes, now_s - self._since_s, self._in_flight_bytes, burst)
-        self._bytes, self._since_s = 0, now_s
-        return [sample]
+    def _closed(self, size_bytes: int) -> list[Sample]:
+        gap_s = sorted(self._gaps)[len(self._gaps) // 4]
+        self._gaps = []
+        return [Rate(size_bytes / max(gap_s, 1e-6))]
 
 
 def _step(wanted_bytes: float, steps: tuple[int, ...]) -> int:

@@ -3,7 +3,7 @@
 A stream is one DownloadFile call, which delivers bytes in order from where it
 started. A reader that moves forward rides one: the stream may run ahead of the
 highest byte asked for by a window, which doubles with every step that shows
-that reading is sequential, up to half of what was read so far. A read elsewhere
+that reading is sequential, up to a quarter of what was read so far. A read elsewhere
 starts another stream, and the one unused for longest is stopped; the others run
 ahead no more. Reads of one reader may arrive out of order by as much as the
 kernel sends at once; that is a step forward like any other. A stream ends where
@@ -74,6 +74,8 @@ class Stop:
 
 Action = Start | Continue | Stop
 
+# A run is expected to go on for a quarter of what it has been: what a seek wastes is in proportion. Guessed.
+_RUN_PER_WINDOW = 4
 # A reader has asked for so much that had not come yet, before a better stream takes over: a player that
 # fills its buffer, and what the kernel reads ahead for it, come to less (computed: 128 + 256 + 512 KiB, 1 MiB).
 _LATE_BYTES = 2 * MIB
@@ -151,8 +153,9 @@ class ReadAhead:
         """Take note that a stream has brought all up to `end`; it ends where another one began."""
         if stream not in self._streams:
             return []
-        self._streams[stream].next = end
-        return self.stop(stream) if end >= self._bound(stream) else []
+        state = self._streams[stream]
+        state.next = end
+        return self.stop(stream) if end >= self._bound(stream) else self._bettered(state)
 
     def has_room(self, stream: int, most_ahead: int) -> bool:
         """Whether the stream may fetch its next chunk now: at most `most_ahead` further than anybody asked for."""
@@ -236,22 +239,24 @@ class ReadAhead:
         stream.demand = stop
         stream.late_bytes += late_bytes
         # The first step past what a stream was started for already tells a run from a probe.
-        grown = min(max(self.sizes.narrow, 2 * stream.window), (stop - stream.start) // 2)
+        grown = min(max(self.sizes.narrow, 2 * stream.window), (stop - stream.start) // _RUN_PER_WINDOW)
         stream.window = min(self._limits.max_window, max(stream.window, grown))
         return [*self._bettered(stream), Continue(number)]
 
     def _bettered(self, stream: _Stream) -> list[Action]:
         """Let a stream that can do more take over behind what another one has in flight."""
-        if not self._limits.max_window or stream.late_bytes < max(
-            _LATE_BYTES, _LATE_SHARE * (stream.demand - stream.start)
-        ):
+        in_flight_end = stream.next + stream.in_flight_bytes
+        run = stream.late_bytes >= max(_LATE_BYTES, _LATE_SHARE * (stream.demand - stream.start))
+        # The line turned out to hold more than was thought when the stream began, and that much is asked for.
+        hindered = stream.demand > in_flight_end and stream.in_flight_bytes < self._line.seek_bytes
+        if not (self._limits.max_window and (run or hindered)):
             return []
-        wide = self._line.is_fast and self.may_widen
+        wide = run and self._line.is_fast and self.may_widen
         chunk_bytes = self.sizes.wide if wide else self.sizes.narrow
         in_flight_bytes = self._line.run_bytes if wide else self._line.seek_bytes
         if chunk_bytes <= stream.chunk_bytes and in_flight_bytes <= stream.in_flight_bytes:
             return []
-        start = -(-(stream.next + stream.in_flight_bytes) // chunk_bytes) * chunk_bytes
+        start = -(-in_flight_end // chunk_bytes) * chunk_bytes
         # The first one brings what lies between, whether anybody asked for it yet or not.
         others = (other for other in self._streams.values() if other is not stream)
         taken = any(stream.next <= other.start <= start for other in others)

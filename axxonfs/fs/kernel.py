@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # A notice that is lost costs a stale name for as long as the kernel remembers names.
 MAX_WAITING = 65_536
-# READs grow to 1 MiB with it (measured), and fewer, larger READs cost less per byte.
+# READs grow to 1 MiB with it (measured), and fewer, larger READs cost less per byte. Less where the line is slow.
 READ_AHEAD_KB = 1024
 # The default of 12 lets a few stalled readers delay the readers of other files by seconds (measured).
 MAX_BACKGROUND = 1024
@@ -93,17 +93,27 @@ def raise_limits(mountpoint: str) -> list[str]:
     Blocking: it asks the mount for its attributes, so never call it from the
     event loop. Returns what could not be done, in words.
     """
-    device = Path(mountpoint).stat().st_dev
-    major, minor = os.major(device), os.minor(device)
     problems = []
-    bdi = Path(f"/sys/class/bdi/{major}:{minor}/read_ahead_kb")
-    if not _write(bdi, READ_AHEAD_KB):
-        problems.append("read-ahead of the kernel not raised: reading is slower; root may write " + str(bdi))
+    if not set_read_ahead(mountpoint, READ_AHEAD_KB):
+        problems.append(f"read-ahead of the kernel not raised: reading is slower; root may write {_bdi(mountpoint)}")
     with _connections() as directory:
-        limits = directory / str(minor)
+        limits = directory / str(os.minor(Path(mountpoint).stat().st_dev))
         if not (_write(limits / "max_background", MAX_BACKGROUND) and _raise_congestion(limits)):
             problems.append("background limit of the kernel not raised: stalled readers delay others; only root may")
     return problems
+
+
+def set_read_ahead(mountpoint: str, read_ahead_kb: int) -> bool:
+    """Set how much the kernel reads ahead in files of this mount that are opened from now on; False if it may not.
+
+    Blocking, as `raise_limits`.
+    """
+    return _write(_bdi(mountpoint), read_ahead_kb)
+
+
+def _bdi(mountpoint: str) -> Path:
+    device = Path(mountpoint).stat().st_dev
+    return Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
 
 
 def _raise_congestion(limits: Path) -> bool:

@@ -231,6 +231,7 @@ class _Live:
         state.tasks.start_lasting(self._renew)
         if state.saved is not None:
             state.tasks.start_lasting(state.saved.run)
+        state.tasks.start_lasting(self._follow_line, pool)
         state.resume()
         state.tasks.start_lasting(self._housekeeping, state, texts)
 
@@ -239,6 +240,17 @@ class _Live:
             await pyfuse3.main(max_tasks=MAX_TASKS)
         finally:
             self._ending.set()
+
+    async def _follow_line(self, pool: Pool) -> None:
+        """Let the kernel read ahead as much as the line has shown to bring in a moment."""
+        ahead_kb = kernel.READ_AHEAD_KB
+        while True:
+            await trio.sleep(HOUSEKEEPING_S)
+            wanted_kb = pool.line.kernel_ahead_kb
+            if wanted_kb != ahead_kb:
+                ahead_kb = wanted_kb
+                await trio.to_thread.run_sync(kernel.set_read_ahead, str(self._plan.mountpoint), ahead_kb)
+                log.debug("kernel reads ahead kb=%d", ahead_kb)
 
     async def _announce(self) -> None:
         # It asks the mount, which may end before it answers: then nobody waits for the thread.

@@ -28,6 +28,9 @@ from axxonfs.remote.exports import ExportClient
 # middle of a login, which others wait for, too.
 _CLOSE_TIMEOUT_S = 1.0
 
+# A thread that was parked for longer says nothing about the line; trio takes a chunk in a tenth of it.
+_HELD_UP_S = 0.01
+
 Batch = list[tuple[int, Data]]
 
 
@@ -209,20 +212,21 @@ class DownloadStream:
         self._chunks.finish()
 
     def _put(self, index: int, data: Data) -> bool:
-        """Hand a chunk over, parked as long as there is no room; False once nobody wants it."""
+        """Hand a chunk over, and park as long as there is no room for another one; False once nobody wants it."""
         arrived_s = time.monotonic()
         with self._changed:
-            self._samples += self._meter.arrived(len(data), arrived_s)
-            if len(self._waiting) >= self._most_waiting:
-                self._samples += self._meter.held_up(arrived_s)
-            while len(self._waiting) >= self._most_waiting and not self._ended:
-                self._changed.wait()
             if self._ended:
                 return False
+            self._samples += self._meter.arrived(len(data), arrived_s)
             self._waiting.append((index, data))
             self._missing -= 1
             self._wake()
-            return True
+            # Parked before the next chunk is asked for: it would make room for more in flight.
+            while len(self._waiting) >= self._most_waiting and not self._ended:
+                self._changed.wait()
+            if time.monotonic() - arrived_s > _HELD_UP_S:
+                self._samples += self._meter.held_up(len(data))
+            return not self._ended
 
     def _judged(self, error: errors.AxxonfsError) -> errors.AxxonfsError | None:
         """Return what a failure means for the stream: once it flowed, the server's absence is a break."""

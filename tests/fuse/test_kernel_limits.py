@@ -38,6 +38,18 @@ def test_root_raises_the_read_ahead_of_its_mount(shared_rig: Rig) -> None:
 
 
 @needs_root
+def test_the_read_ahead_of_a_mount_can_be_lowered_again(shared_rig: Rig) -> None:
+    device = shared_rig.path.stat().st_dev
+    limit = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+    wait_until(lambda: limit.read_text() == f"{kernel.READ_AHEAD_KB}\n", "the read-ahead")
+    try:
+        assert kernel.set_read_ahead(str(shared_rig.path), 64)
+        assert limit.read_text() == "64\n"
+    finally:
+        kernel.set_read_ahead(str(shared_rig.path), kernel.READ_AHEAD_KB)
+
+
+@needs_root
 def test_root_raises_the_background_limit_of_its_mount(shared_rig: Rig) -> None:
     with connections() as directory:
         limits = directory / str(os.minor(shared_rig.path.stat().st_dev))

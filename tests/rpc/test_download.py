@@ -13,7 +13,7 @@ import trio.testing
 
 from axxonfs.core import errors
 from axxonfs.core.chunks import KIB, ChunkSizeClampedError
-from axxonfs.core.line import MIB
+from axxonfs.core.line import IN_FLIGHT_BYTES
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 from axxonfs.remote.exports import ExportClient
 from axxonfs.simulator.faults import Action
@@ -26,7 +26,7 @@ CHUNK = 16 * KIB
 SIZE = 100 * CHUNK + 77
 COUNT = 101
 LARGE_CHUNK = 64 * KIB
-WIDE_BYTES = 12 * MIB
+WIDE_BYTES = IN_FLIGHT_BYTES[3]
 
 
 class Result:
