@@ -20,6 +20,8 @@ _OUTCOME_SUFFIXES = (b".session", b".error")
 # Editors' swap files and the like; a spec itself has at most 64 KiB.
 MAX_SCRATCH_BYTES = 1024 * 1024
 MAX_ENTRIES = 10_000
+# All of it is in memory, and in the journal.
+MAX_TOTAL_BYTES = 64 * 1024 * 1024
 
 
 def is_spec(name: bytes) -> bool:
@@ -107,6 +109,7 @@ class NewFolder:
     def __init__(self, nodes: tree.Tree, directory: tree.Node) -> None:
         self.directory = directory
         self._tree = nodes
+        self._at_most_bytes = 0  # what the files may hold by now; counted anew only where that is too much
         self._gone_since_s: dict[bytes, float] = {}  # names of links whose session has gone
 
     def create(self, name: bytes, *, uid: int, gid: int, now_ns: int) -> tree.Node:
@@ -125,6 +128,20 @@ class NewFolder:
         node = self._tree.add(self.directory, name, content, mode=_FILE, now_ns=now_ns)
         node.uid, node.gid = uid, gid
         return node
+
+    def reserve(self, growth_bytes: int) -> None:
+        """Make sure that there is room for a file to grow; a negative growth is none.
+
+        Raises:
+            StoreFullError: there is not.
+        """
+        self._at_most_bytes += max(0, growth_bytes)
+        if self._at_most_bytes <= MAX_TOTAL_BYTES or growth_bytes <= 0:
+            return
+        held_bytes = sum(node.content.size for node in self.directory.entries.values())
+        self._at_most_bytes = held_bytes + growth_bytes
+        if self._at_most_bytes > MAX_TOTAL_BYTES:
+            raise errors.StoreFullError(f"new/ holds at most {MAX_TOTAL_BYTES >> 20} MiB: remove some files")
 
     def submitted_by_rename(self, node: tree.Node, name: bytes) -> bytes | None:
         """Return the document that giving the file another name would submit, if any.

@@ -19,6 +19,7 @@ import pyfuse3
 
 from axxonfs.core import entries, errors, folder, tree, view
 from axxonfs.fs import handles
+from axxonfs.fs.spec_handle import SpecHandle
 from axxonfs.fs.state import MountState
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class Operations(pyfuse3.Operations):
             raise errors.NotAllowedError("nothing here can be changed")
         if fields.update_size:
             handle = self._handles.get(fh) if fh is not None else None
-            spec_handle = handle if isinstance(handle, handles.SpecHandle) else self._mount.spec_handle(node)
+            spec_handle = handle if isinstance(handle, SpecHandle) else self._mount.spec_handle(node)
             await spec_handle.truncate(attr.st_size)
         _set_fields(node, attr, fields)
         self._mount.save_files(node.name)
@@ -207,7 +208,7 @@ class Operations(pyfuse3.Operations):
             raise errors.NotAllowedError("only files in new/ and control can be written")
         number = self._number()
         handle = self._mount.handle(node)
-        if isinstance(handle, handles.SpecHandle) and writing:
+        if isinstance(handle, SpecHandle) and writing:
             handle.opened(truncate=bool(flags & os.O_TRUNC))
         return self._opened(number, handle)
 

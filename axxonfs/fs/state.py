@@ -14,6 +14,7 @@ from axxonfs.fs import handles
 from axxonfs.fs.journal import Journal
 from axxonfs.fs.options import MountOptions
 from axxonfs.fs.saved import SavedFolder
+from axxonfs.fs.spec_handle import SpecHandle, hide_secrets
 from axxonfs.fs.starter import Starter
 from axxonfs.reading.pool import Pool
 from axxonfs.reading.reader import ResultReader, Source
@@ -74,11 +75,11 @@ class MountState:
             case _:
                 raise errors.NotAllowedError("this cannot be opened")
 
-    def spec_handle(self, node: tree.Node) -> handles.SpecHandle:
+    def spec_handle(self, node: tree.Node) -> SpecHandle:
         """Open a file of `new/`."""
-        if self._starter is None:
+        if self._starter is None or self.folder is None:
             raise errors.NotAllowedError("the mount is read-only")
-        return handles.SpecHandle(node, self._starter, self.save_files)
+        return SpecHandle(node, self.folder, self._starter, self.save_files)
 
     def _reader(self, content: view.Result) -> ResultReader:
         reader = self._readers.get(content)
@@ -188,7 +189,7 @@ class MountState:
             await self._starter.submit_behind(label, document, resolved, self.saved.renamed(node, name))
         self.folder.rename(node, name, time.time_ns())
         if document is not None:
-            handles.hide_secrets(node)
+            hide_secrets(node)
         self.save_files(old, name)
 
     # -- the journal of new/ -----------------------------------------------------------

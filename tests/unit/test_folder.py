@@ -1,3 +1,4 @@
+import contextlib
 import json
 import stat
 
@@ -170,6 +171,23 @@ def test_the_number_of_entries_is_bounded(new: folder.NewFolder, monkeypatch: py
     create(new, b"b")
     with pytest.raises(errors.StoreFullError):
         create(new, b"c")
+
+
+def test_the_bytes_of_all_files_are_bounded_and_removing_makes_room(
+    new: folder.NewFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "MAX_TOTAL_BYTES", 100)
+    new.reserve(60)
+    one = create(new, b"one", b"x" * 60)
+    new.reserve(30)
+    create(new, b"two", b"y" * 30)
+    for growth, fits in ((11, False), (10, True), (-5, True)):
+        with contextlib.nullcontext() if fits else pytest.raises(errors.StoreFullError, match="remove some files"):
+            new.reserve(growth)
+    new.remove(one, now_ns=3, error_until_s=0)
+    new.reserve(70)
+    with pytest.raises(errors.StoreFullError):
+        new.reserve(71)
 
 
 def test_restored_entries_are_as_they_were(new: folder.NewFolder) -> None:
