@@ -193,9 +193,13 @@ def _written(wire: Wire, model: type[Keys], value: object) -> bytes:
     return json_format.ParseDict(form, message).SerializeToString(deterministic=True)
 
 
+_PARTS = frozenset({"live", "archive", "stream", "snapshot"})
+
+
 def _pruned(form: Form) -> Form:
     """Return what is left of a form, without wrappers and parts that became empty."""
-    rest = {name: _pruned(value) if isinstance(value, dict) else value for name, value in form.items()}
+    # Only in these keys were taken out; elsewhere an empty object says something, as in a map.
+    rest = {name: _pruned(value) if name in _PARTS else value for name, value in form.items()}
     if "settings" in rest:
         rest["settings"] = [setting for setting in rest["settings"] if setting]
     return {name: value for name, value in rest.items() if value not in ({}, [])}

@@ -21,6 +21,15 @@ def resolve(document: dict[str, Any]) -> export_pb2.Options:
     return spec.resolve(document, cameras=SITE, now=NOW, timezone=None).options
 
 
+def empty_filter() -> export_pb2.Options:
+    """Return an export with a filter that has no name and nothing in it, which is not the same as none."""
+    options = export_pb2.Options(snapshot=export_pb2.SnapshotType())
+    source = options.archive.sources.add(origin=DOOR.access_point, storages=[ALICE.access_point])
+    source.mask_filter[""].SetInParent()
+    options.archive.start_timestamp = "20000101T000000.000000"
+    return options
+
+
 def largest_float() -> export_pb2.Options:
     """Protobuf's JSON writes it rounded up, and refuses what it wrote."""
     options = export_pb2.Options()
@@ -50,6 +59,7 @@ def with_typed_password(options: export_pb2.Options) -> export_pb2.Options:
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
 @example(largest_float())
+@example(empty_filter())
 @given(exports())
 def test_the_spec_of_any_export_starts_the_same_export_again(options: export_pb2.Options) -> None:
     document = spec.spec_from_options(options, cameras=SITE)
