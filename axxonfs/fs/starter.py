@@ -94,7 +94,9 @@ class Starter:
         with trio.move_on_after(WRITE_DEADLINE_S):
             await attempt.done.wait()
         if not attempt.done.is_set():
-            raise errors.InDoubtError("the server did not answer in time; the mount goes on looking for the export")
+            error = errors.InDoubtError("the server did not answer in time; the mount goes on looking for the export")
+            self.note_error(label, error)
+            raise error
         if attempt.error is not None:
             raise attempt.error
 

@@ -21,7 +21,7 @@ from axxonfs.wire import export_pb2
 from axxonfs.wire.export_service_pb2 import EState
 from tests.fuse.harness import Rig, module_rig, needs, pattern_file, wait_until
 
-pytestmark = needs("pv")
+pytestmark = [needs("pv"), pytest.mark.timeout(400)]
 
 FACTOR = 60
 HOUR_S = 3600 / FACTOR

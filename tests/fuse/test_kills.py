@@ -20,6 +20,9 @@ import pytest
 from axxonfs.fs import mountpoint
 from tests.fuse.harness import CLIP, Rig, wait_until
 
+# Daemons start a hundred times and more: on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(500)
+
 Way = Literal["write", "rename"]
 WAYS: tuple[Way, ...] = ("write", "rename")
 OPTIONS = {"time_factor": "20"}

@@ -97,6 +97,26 @@ def test_the_core_does_no_io_and_reads_no_clock(name: str) -> None:
     assert [call for call in calls if call.endswith((".now", ".utcnow", ".today"))] == []
 
 
+NOTIFICATIONS = {"invalidate_entry", "invalidate_entry_async", "invalidate_inode", "notify_store", "notify"}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if is_below(name, {"fs", "exporting"})])
+def test_the_kernel_is_notified_from_one_place_which_runs_in_a_thread_of_its_own(name: str) -> None:
+    """From the event loop a notification can wait for ever for a request that waits for the event loop."""
+    places = [
+        getattr(function, "name", "")
+        for function in ast.walk(MODULES[name])
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in NOTIFICATIONS
+    ]
+    assert set(places) <= ({"_notify"} if name == "fs.kernel" else set()), places
+    if name == "fs.kernel":
+        callers = [node for node in ast.walk(MODULES[name]) if isinstance(node, ast.FunctionDef)]
+        users = {node.name for node in callers for call in ast.walk(node) if ast.unparse(call) == "_notify"}
+        assert users == {"_run"}
+
+
 def test_the_modules_of_the_core_have_an_order() -> None:
     names = [name.removeprefix("core.") for name in FILES if name.startswith("core.")]
     assert sorted(names) == sorted(CORE_ORDER)
