@@ -9,6 +9,7 @@ Facts: sections 5 and 6 of the wire contract.
 import dataclasses
 import datetime as dt
 import enum
+import math
 
 from axxonfs.core import errors, instants
 from axxonfs.core.timers import Timers
@@ -256,10 +257,34 @@ def keep_alive_due(session: Session, facts: Facts, timers: Timers, now_s: float)
     return facts.touched_s is None or now_s - facts.touched_s >= _cadence_s(session, timers)
 
 
+def keep_alive_late_s(session: Session, facts: Facts, timers: Timers, now_s: float) -> float:
+    """Return by how many seconds a keep-alive is overdue; 0 where none is, or none is needed."""
+    if facts.touched_s is None or not kept_because(session, facts, timers, now_s):
+        return 0.0
+    return max(0.0, now_s - facts.touched_s - _cadence_s(session, timers))
+
+
 def _cadence_s(session: Session, timers: Timers) -> float:
     if session.state in FINISHED:
         return timers.keep_completed_s
     return timers.keep_live_clip_s if session.kind is Kind.LIVE_CLIP else timers.keep_running_s
+
+
+def unread_end_s(session: Session, facts: Facts, timers: Timers) -> float | None:
+    """Return when a finished session with unread results goes if nobody reads it; None for any other, and for never.
+
+    The mount keeps it alive up to a time, and then the server for one more timer.
+    """
+    if session.state not in FINISHED or facts.finished_s is None or not unread(session, facts):
+        return None
+    if facts.keep_until_s is not None:
+        let_go_s = facts.keep_until_s
+    elif facts.own and not facts.released:
+        let_go_s = facts.finished_s + timers.keep_results_s
+    else:
+        let_go_s = 0.0
+    end_s = max(let_go_s, facts.touched_s or facts.finished_s) + timers.completed_s
+    return end_s if math.isfinite(end_s) else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -160,19 +160,24 @@ class ResultHandle(Plain):
 
     direct_io = False
 
-    def __init__(self, content: view.Result, reader: ResultReader, catalog: Catalog, read_timeout_s: float) -> None:
+    def __init__(
+        self, content: view.Result, reader: ResultReader, catalog: Catalog, read_timeout_s: float, uid: int
+    ) -> None:
         self._content = content
         self._entry = content.entry
         self._reader = reader
         self._catalog = catalog
         self._read_timeout_s = read_timeout_s
+        self._uid = uid
+        self._delivered_bytes = 0  # to the kernel; what its cache holds is delivered without us
         self._entry.facts.open_results += 1
         catalog.changed(self._entry)
 
     async def read(self, offset: int, size: int) -> bytes | memoryview:
         """Return bytes from the cache or from the server, within the read timeout."""
         try:
-            return await self._reader.read(offset, size, trio.current_time() + self._read_timeout_s, by=id(self))
+            deadline_s = trio.current_time() + self._read_timeout_s
+            data = await self._reader.read(offset, size, deadline_s, by=id(self))
         except errors.SessionGoneError as error:
             self._catalog.gone(self._entry.session.id, str(error))
             raise
@@ -180,11 +185,18 @@ class ResultHandle(Plain):
             # Is it this result, or the server? A listing tells.
             self._catalog.poke()
             raise
+        self._delivered_bytes += len(data)
+        return data
 
     async def release(self) -> None:
         """Note whether the result was read whole; own sessions are let go when all of them were."""
         facts, session = self._entry.facts, self._entry.session
         facts.open_results -= 1
+        log.info(
+            "result closed session=%s path=%s uid=%d bytes=%d whole=%s",
+            *(session.id, self._content.file.path, self._uid, self._delivered_bytes),
+            "yes" if self._reader.read_whole else "no",
+        )
         self._reader.leave(id(self))
         if self._reader.read_whole and self._content.file.path not in facts.read_whole:
             facts.read_whole.add(self._content.file.path)

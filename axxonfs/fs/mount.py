@@ -20,9 +20,10 @@ import trio
 from axxonfs.core import errors, status, timers, tree
 from axxonfs.core.view import Changed, Gone, Notice, Settings, View
 from axxonfs.exporting.catalog import Catalog
-from axxonfs.fs import about, kernel, mountpoint, privileges
+from axxonfs.fs import about, inside, kernel, mountpoint, privileges
 from axxonfs.fs import journal as journals
 from axxonfs.fs.handles import Pollers
+from axxonfs.fs.metrics import Metrics
 from axxonfs.fs.operations import Operations
 from axxonfs.fs.options import MountOptions
 from axxonfs.fs.state import MountState
@@ -144,6 +145,7 @@ class _Live:
         self._ending = trio.Event()
         self._mounted = False
         self._told = False  # to end
+        self._operations: Operations | None = None
         self._unmounting = False
 
     async def run(self) -> None:
@@ -193,7 +195,8 @@ class _Live:
         options |= {word for word in ("allow_other", "ro") if getattr(self._plan.options, word)}
         try:
             mountpoint.clear_dead(self._plan.mountpoint)
-            pyfuse3.init(Operations(state), str(self._plan.mountpoint), options)
+            self._operations = Operations(state)
+            pyfuse3.init(self._operations, str(self._plan.mountpoint), options)
         except errors.MountpointError as error:
             return error
         except RuntimeError:
@@ -219,12 +222,14 @@ class _Live:
         mounted_s = time.time()
         texts = [
             self._view.add_text("stats.json", lambda: status.render(self._stats(pool, state))),
+            self._view.add_text("metrics.prom", self._metrics(pool, state, mounted_s).render),
             self._view.add_text("mount.json", lambda: status.render(self._about(mounted_s))),
         ]
         pool.warm()
         self._notifier.start()
         nursery.start_soon(self._serve)
         nursery.start_soon(self._signals, state, arriving)
+        nursery.start_soon(self._asked, state)
         state.tasks.start(self._announce)
         state.tasks.start_lasting(self._catalog.run)
         state.tasks.start_lasting(self._catalog.keep_alive)
@@ -281,6 +286,12 @@ class _Live:
                 await self._ending.wait()
             self._ending.set()
 
+    async def _asked(self, state: MountState) -> None:
+        """Say what goes on inside whenever somebody wants to know."""
+        with trio.open_signal_receiver(signal.SIGUSR1) as arriving:
+            async for _ in arriving:
+                inside.dump(self._operations.requests() if self._operations else (), state.reading())
+
     async def _renew(self) -> None:
         said = ""
         while True:
@@ -320,6 +331,9 @@ class _Live:
 
     def _about(self, mounted_s: float) -> dict[str, object]:
         return about.document(self._client.link, self._plan.mountpoint, self._plan.options, mounted_s)
+
+    def _metrics(self, pool: Pool, state: MountState, mounted_s: float) -> Metrics:
+        return Metrics(str(self._plan.mountpoint), self._catalog, pool, state.tasks, mounted_s)
 
     def _stats(self, pool: Pool, state: MountState) -> dict[str, object]:
         return {

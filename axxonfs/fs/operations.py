@@ -12,7 +12,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 import pyfuse3
@@ -45,6 +45,9 @@ def _answers(
 
     @functools.wraps(handler)
     async def answering(self: "Operations", *args: P.args, **kwargs: P.kwargs) -> R:
+        self._begun += 1
+        number = self._begun
+        self._busy[number] = handler.__name__, args, time.monotonic()
         try:
             return await handler(self, *args, **kwargs)
         except errors.AxxonfsError as error:
@@ -55,6 +58,8 @@ def _answers(
         except Exception as error:
             self.note_unexpected(handler.__name__, error)
             raise pyfuse3.FUSEError(errno.EIO) from error
+        finally:
+            del self._busy[number]
 
     return cast("Callable[Concatenate[Operations, P], Coroutine[Any, Any, R]]", answering)
 
@@ -74,6 +79,15 @@ class Operations(pyfuse3.Operations):
         self._handles: dict[int, handles.Handle] = {}
         self._directories: dict[int, tuple[tree.Node, list[tree.Node]]] = {}
         self._next_handle = 1
+        self._begun = 0
+        self._busy: dict[int, tuple[str, tuple[object, ...], float]] = {}
+
+    def requests(self) -> Iterator[str]:
+        """Yield a line about each request that is being answered: its numbers (never bytes), and for how long."""
+        now_s = time.monotonic()
+        for name, args, since_s in self._busy.values():
+            numbers = ",".join(str(argument) for argument in args if isinstance(argument, int))
+            yield f"request name={name} numbers={numbers} for_s={now_s - since_s:.1f}"
 
     # -- names and attributes --------------------------------------------------------
 
@@ -207,7 +221,7 @@ class Operations(pyfuse3.Operations):
         if writing and not isinstance(node.content, folder.Written | view.Control):
             raise errors.NotAllowedError("only files in new/ and control can be written")
         number = self._number()
-        handle = self._mount.handle(node)
+        handle = self._mount.handle(node, ctx.uid)
         if isinstance(handle, SpecHandle) and writing:
             handle.opened(truncate=bool(flags & os.O_TRUNC))
         return self._opened(number, handle)
@@ -221,7 +235,7 @@ class Operations(pyfuse3.Operations):
         node = self._new_folder(parent_inode).create(name, uid=ctx.uid, gid=ctx.gid, now_ns=time.time_ns())
         self._mount.save_files(name)
         self._tree.remember(node)
-        return self._opened(number, self._mount.handle(node)), self._attributes(node)
+        return self._opened(number, self._mount.handle(node, ctx.uid)), self._attributes(node)
 
     def _opened(self, number: int, handle: handles.Handle) -> pyfuse3.FileInfo:
         self._handles[number] = handle

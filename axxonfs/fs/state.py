@@ -7,6 +7,7 @@ loop; nothing here waits for the server.
 
 import logging
 import time
+from collections.abc import Iterator
 
 from axxonfs.core import errors, folder, sessions, tree, view
 from axxonfs.exporting.catalog import Catalog
@@ -51,8 +52,8 @@ class MountState:
 
     # -- opening -----------------------------------------------------------------
 
-    def handle(self, node: tree.Node) -> handles.Handle:
-        """Open a node.
+    def handle(self, node: tree.Node, uid: int) -> handles.Handle:
+        """Open a node for a user.
 
         Raises:
             EntryIsDirectoryError, NotAllowedError
@@ -61,7 +62,7 @@ class MountState:
         match content:
             case view.Result():
                 timeout_s = self.options.read_timeout
-                return handles.ResultHandle(content, self._reader(content), self.catalog, timeout_s)
+                return handles.ResultHandle(content, self._reader(content), self.catalog, timeout_s, uid)
             case tree.Text():
                 return handles.TextHandle(node, content, self._pollers, self.catalog)
             case view.Control():
@@ -88,6 +89,11 @@ class MountState:
             source = Source(entry.session.id, content.file.path, content.size, lambda: self.catalog.downloading(entry))
             reader = self._readers[content] = ResultReader(self._pool, source)
         return reader
+
+    def reading(self) -> Iterator[str]:
+        """Yield a line about each result that is read: its streams and what waits."""
+        for content, reader in self._readers.items():
+            yield f"result session={content.entry.session.id} size_bytes={content.size} {reader.summary}"
 
     def drop_readers(self) -> None:
         """Let the readers of sessions that are gone go, and the streams that nobody uses."""

@@ -77,6 +77,12 @@ class ResultReader:
         """Whether every byte was asked for by some reader."""
         return not self._unread
 
+    @property
+    def summary(self) -> str:
+        """What goes on, on one line for the log."""
+        waits = ",".join(f"{wait.begin}-{wait.end}" for wait in self._waits)
+        return f"streams={len(self._scopes)} unused={len(self.unused())} waiting_bytes={waits or '-'}"
+
     async def read(self, offset: int, size: int, deadline_s: float, by: object = None) -> bytes | memoryview:
         """Return the bytes from `offset`, `size` of them or up to the end of the result.
 

@@ -30,11 +30,11 @@ class Tasks:
 
     def start(self, task: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """Run a task behind."""
-        self._nursery.start_soon(self._guarded, task, *args)
+        self._nursery.start_soon(self._guarded, task, *args, name=task)
 
     def start_lasting(self, task: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """Run a task that has no end, again and again should it have one."""
-        self._nursery.start_soon(self._lasting, task, *args)
+        self._nursery.start_soon(self._lasting, task, *args, name=task)
 
     def note_unexpected(self, where: str, error: Exception) -> None:
         """Log and count an exception; in tests it is raised again."""

@@ -10,6 +10,7 @@ network, never longer than the deadline of the call that took it. Facts: section
 
 import contextlib
 import dataclasses
+import enum
 import logging
 import random
 import threading
@@ -76,6 +77,15 @@ class _Delayed:
     failures: int
 
 
+class Standing(enum.StrEnum):
+    """How a login is."""
+
+    OK = "ok"  # there is a token that can be used
+    REFUSED = "refused"  # the password is not tried again until it changes
+    DELAYED = "delayed"  # the account cannot log in now
+    NONE = "none"  # it was not tried since the last token ended, or the server did not answer
+
+
 class Login:
     """The login of one link; `service` gives the stub to call, made only when it is needed."""
 
@@ -131,6 +141,19 @@ class Login:
             self._rejected = metadata
             if again:
                 self._delay("the server does not accept the tokens that it gives")
+
+    @property
+    def standing(self) -> Standing:
+        """How the login is, as far as it was tried."""
+        if self._usable() is not None:
+            return Standing.OK
+        match self._hold:
+            case _Refused():
+                return Standing.REFUSED
+            case _Delayed():
+                return Standing.DELAYED
+            case None:
+                return Standing.NONE
 
     @property
     def renewal_due_s(self) -> float:

@@ -16,17 +16,20 @@ BLOCK = 64 << 10
 TIMEOUT_S = 150.0
 
 
-def fio(path: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+def fio(path: Path, directory: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run fio in a directory, for it leaves its state where it runs."""
     shared = ["fio", "--name=verified", f"--filename={path}", f"--size={SIZE}", f"--bs={BLOCK}", "--verify=crc32c"]
     shared += ["--verify_fatal=1", "--randseed=7", "--ioengine=psync"]
-    return subprocess.run([*shared, *words], capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+    return subprocess.run(
+        [*shared, *words], capture_output=True, text=True, check=False, timeout=TIMEOUT_S, cwd=directory
+    )
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file whose every block carries its checksum and place."""
     path = tmp_path_factory.mktemp("fio") / "verified"
-    done = fio(path, "--rw=write", "--do_verify=0")
+    done = fio(path, path.parent, "--rw=write", "--do_verify=0")
     assert done.returncode == 0, done.stderr
     assert path.stat().st_size == SIZE
     return path
@@ -61,7 +64,9 @@ def test_every_block_that_fio_reads_is_the_one_that_it_wrote(
     # Every stream breaks after three chunks, until that has happened so often; one stands still.
     breaks = rig_of_fio.sim.faults.add(method="DownloadFile", action=action, after_chunks=3, times=40)
     rig_of_fio.sim.faults.add(method="DownloadFile", action="stall", after_chunks=2)
-    done = fio(result, f"--rw={order}", "--readonly", "--direct=1", "--numjobs=2", "--group_reporting")
+    done = fio(
+        result, rig_of_fio.scratch, f"--rw={order}", "--readonly", "--direct=1", "--numjobs=2", "--group_reporting"
+    )
     assert done.returncode == 0, done.stderr
     assert "err= 0" in done.stdout
     assert breaks.hits > 5
@@ -71,6 +76,6 @@ def test_every_block_that_fio_reads_is_the_one_that_it_wrote(
 def test_fio_would_notice_a_wrong_byte(rig_of_fio: Rig, written: Path) -> None:
     result = hold_file(rig_of_fio, written)
     rig_of_fio.sim.faults.add(method="DownloadFile", action="wrong_byte", after_chunks=2, times=100)
-    done = fio(result, "--rw=read", "--readonly", "--direct=1")
+    done = fio(result, rig_of_fio.scratch, "--rw=read", "--readonly", "--direct=1")
     assert done.returncode != 0
     assert "verify" in done.stderr

@@ -34,6 +34,7 @@ BORDERS = {
     "cryptography": {"simulator"},
     "rich": {"cli"},
     "fsspec": {"fsspec"},
+    "prometheus_client": {"fs.metrics"},
 }
 # What the core must do without: I/O, clocks, chance, threads, logging.
 IMPURE = {
