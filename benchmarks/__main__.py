@@ -65,8 +65,12 @@ def main() -> int:
         _run(sheet, args.only or list(NAMES))
     except KeyboardInterrupt:
         console.print("Interrupted: what was measured so far follows.")
+        args.only = ["nothing whole"]
     report.show(console, facts, sheet)
     console.print(f"Saved as {report.save(facts, sheet, quick=args.quick).name} in benchmarks/results.")
+    if not (args.quick or args.only):
+        plot.draw(sheet.figures, PICTURE)
+        console.print(f"Drew docs/{PICTURE.name}.")
     return 0
 
 

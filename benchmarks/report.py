@@ -7,7 +7,7 @@ is not met is said to be not met, and that is all: nothing here fails.
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from benchmarks.sheet import Figure, Sheet
 
 RESULTS = Path(__file__).parent / "results"
 VERSION = 1
+OURS = "axxonfs"
 
 
 def show(console: rich.console.Console, facts: Mapping[str, str], sheet: Sheet) -> None:
@@ -41,7 +42,7 @@ def save(facts: Mapping[str, str], sheet: Sheet, *, quick: bool) -> Path:
         "quick": quick,
         "machine": dict(facts),
         "bars": [_told(bar, sheet.values[bar.name]) for bar in BARS if bar.name in sheet.values],
-        "figures": [{**dataclasses.asdict(figure), "median": figure.median} for figure in sheet.figures],
+        "figures": [_written(figure, sheet.figures) for figure in sheet.figures],
     }
     path.write_text(json.dumps(text, indent=1) + "\n")
     return path
@@ -59,17 +60,36 @@ def load(path: Path) -> list[Figure]:
     return [Figure(**{name: row[name] for name in names}) for row in text["figures"]]
 
 
+def _written(figure: Figure, figures: Sequence[Figure]) -> dict[str, object]:
+    ratio = ratio_of(OURS, figure, figures)
+    return {**dataclasses.asdict(figure), "median": figure.median, "axxonfs_of_this": ratio}
+
+
+def ratio_of(who: str, other: Figure, figures: Sequence[Figure]) -> float | None:
+    """Return the median of `who`, of that of another one that did the same; None where there is no such thing."""
+    same = (other.scenario, other.circumstances, other.unit)
+    # "rclone: head" is to be compared with "axxonfs: head".
+    wanted = f"{who}: {other.what.partition(': ')[2]}" if ": " in other.what else who
+    for figure in figures:
+        if (figure.scenario, figure.circumstances, figure.unit) == same and figure.what == wanted != other.what:
+            return figure.median / other.median if other.median else None
+    return None
+
+
 def _told(bar: Bar, value: float) -> dict[str, object]:
     return {"name": bar.name, "text": bar.text, "value": value, "bar": bar.wanted, "met": bar.met(value)}
 
 
 def _figures(sheet: Sheet) -> rich.table.Table:
-    table = rich.table.Table("scenario", "where", "what", title="Figures: medians, and from least to most")
-    for heading in ("median", "least", "most", "unit"):
+    title = "Figures: medians, and from least to most; what axxonfs comes to, of each"
+    table = rich.table.Table("scenario", "where", "what", title=title)
+    for heading in ("median", "least", "most", "unit", "axxonfs"):
         table.add_column(heading, justify="left" if heading == "unit" else "right")
     for figure in sheet.figures:
         numbers = (f"{number:.4g}" for number in (figure.median, min(figure.samples), max(figure.samples)))
-        table.add_row(figure.scenario, figure.circumstances, figure.what, *numbers, figure.unit)
+        ratio = ratio_of(OURS, figure, sheet.figures)
+        shown = "" if ratio is None else f"{ratio:.2f}"
+        table.add_row(figure.scenario, figure.circumstances, figure.what, *numbers, figure.unit, shown)
     return table
 
 

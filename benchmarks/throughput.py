@@ -23,17 +23,15 @@ SLOW = Line(0.06, 10e6)
 _MB = 1e6
 _GIB = 1 << 30
 # What takes some seconds over 10 Mbit/s, and over sshfs at each millisecond of a round trip.
-_SLOW_BYTES = 4 << 20
+_SLOW_BYTES = 2 << 20
 _SSHFS_BYTES_MS = 1 << 30
 _LEAST_BYTES = 16 << 20
 
 
 def sequential(stage: Stage, sheet: Sheet) -> None:
     """Read over each line in turn."""
-    for line in LINES:
+    for line in (*LINES, SLOW):
         _over(stage, sheet, line)
-    if stage.tls:
-        _over(stage, sheet, SLOW)
 
 
 def alone(stage: Stage, sheet: Sheet) -> None:
@@ -103,7 +101,8 @@ class _Run:
         """Connect everything, fill the server's memory, and find the best size of chunks."""
         for mount in self._mounts:
             reading.sequential_rate(mount.fresh(), self._start_bytes(mount.name))
-        rates = self._sheet.rounds({str(kb): lambda kb=kb: self._bare(kb).rate for kb in CHUNK_KB}, times=3)  # type: ignore[misc]  # mypy types no default of a lambda
+        times = 2 if self._line.bits_per_s else 3
+        rates = self._sheet.rounds({str(kb): lambda kb=kb: self._bare(kb).rate for kb in CHUNK_KB}, times)  # type: ignore[misc]  # mypy types no default of a lambda
         best = {name: max(samples[1:]) for name, samples in rates.items()}
         self._best_kb = int(max(best, key=best.__getitem__))
         where = f"{self._line}, {encryption(tls=self._stage.tls)}"

@@ -46,6 +46,8 @@ class Limits:
     max_streams: int = 3
     # A stream that nobody reads from keeps a slot at the server. Guessed.
     idle_s: float = 10.0
+    # A wide one holds megabytes, and another run may want its place; a run that pauses for longer is over. Guessed.
+    wide_idle_s: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -172,8 +174,13 @@ class ReadAhead:
 
     def idle(self, now_s: float) -> list[Action]:
         """Return the stops of the streams that nobody used for a while."""
-        old = [number for number, stream in self._streams.items() if now_s - stream.used_s >= self._limits.idle_s]
+        old = [number for number, stream in self._streams.items() if now_s - stream.used_s >= self._idle_s(stream)]
         return [action for number in old for action in self.stop(number)]
+
+    def _idle_s(self, stream: _Stream) -> float:
+        satisfied = stream.next >= stream.demand
+        is_wide = stream.chunk_bytes > self.sizes.narrow
+        return self._limits.wide_idle_s if is_wide and satisfied else self._limits.idle_s
 
     def unused(self) -> list[tuple[float, int]]:
         """Return when each stream that brings nothing anybody asked for was last used, and its number."""

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.bars import BARS, Bar
+from benchmarks.report import ratio_of
 from benchmarks.sharing import least_fetches
-from benchmarks.sheet import QUICK, Sheet, percentile
+from benchmarks.sheet import QUICK, Figure, Sheet, percentile
 
 
 def fewest(blocks: list[int], capacity: int) -> int:
@@ -57,3 +58,15 @@ def test_a_value_of_no_bar_is_a_mistake() -> None:
 def test_a_percentile_is_a_sample() -> None:
     assert percentile(list(range(100, 0, -1)), 99) == 100
     assert percentile([7.0], 99) == 7.0
+
+
+def test_a_ratio_compares_what_did_the_same() -> None:
+    figures = [
+        Figure("sequential", "0 ms", "axxonfs", "MB/s", (1.0, 3.0, 2.0)),
+        Figure("sequential", "0 ms", "rclone", "MB/s", (4.0,)),
+        Figure("sequential", "20 ms", "sshfs", "MB/s", (4.0,)),
+        Figure("opening", "20 ms", "axxonfs: head", "ms", (30.0,)),
+        Figure("opening", "20 ms", "rclone: head", "ms", (60.0,)),
+        Figure("opening", "20 ms", "rclone: tail", "ms", (60.0,)),
+    ]
+    assert [ratio_of("axxonfs", figure, figures) for figure in figures] == [None, 0.5, None, None, 0.5, None]

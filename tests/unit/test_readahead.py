@@ -237,6 +237,22 @@ def test_idle_streams_are_closed() -> None:
     assert server.policy.streams == 0
 
 
+def test_an_idle_wide_stream_is_closed_sooner_unless_somebody_waits_for_it() -> None:
+    server = Server(400, fast_line())
+    for place in range(0, 100, 2):
+        server.read(place, place + 1)
+    assert server.wide == 1
+    (wide,) = server.open
+    for _ in range(100):
+        server.turn()
+    assert server.policy.idle(0.9) == []
+    further = max(server.have) + 1
+    server.ask(further, further)
+    assert server.policy.idle(1.0) == []
+    server.read(further)
+    assert server.policy.idle(1.0) == [Stop(wide)]
+
+
 def test_a_chunk_of_a_stopped_stream_is_no_news() -> None:
     server = Server(10)
     server.ask(0, 0)
