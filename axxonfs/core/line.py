@@ -128,6 +128,11 @@ class Line:
         return int(min(high, max(low, 2 * self.product_bytes)))
 
     @property
+    def back_bytes(self) -> int:
+        """How far before a read to begin for somebody who moves backwards: what the line brings in a round trip."""
+        return int(min(_GAP_BYTES[1], self.product_bytes or 0))
+
+    @property
     def seek_bytes(self) -> int:
         """What a stream that begins somewhere should have in flight."""
         if self.product_bytes is None or (self.round_trip_s or 0.0) < _NEAR_S:

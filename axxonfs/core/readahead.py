@@ -5,7 +5,8 @@ started. A reader that moves forward rides one: the stream may run ahead of the
 highest byte asked for by a window, which doubles with every step that shows
 that reading is sequential, up to a quarter of what was read so far. A read elsewhere
 starts another stream, and the one unused for longest is stopped; the others run
-ahead no more. Reads of one reader may arrive out of order by as much as the
+ahead no more. For a reader that moves backwards step by step it begins earlier, by
+what the line brings in a round trip. Reads of one reader may arrive out of order by as much as the
 kernel sends at once; that is a step forward like any other. A stream ends where
 another one began: no byte is fetched by two.
 
@@ -78,6 +79,8 @@ Action = Start | Continue | Stop
 
 # A run is expected to go on for a quarter of what it has been: what a seek wastes is in proportion. Guessed.
 _RUN_PER_WINDOW = 4
+# One step backwards may be a seek like any other. Guessed.
+_BACKWARD_STEPS = 2
 # A reader has asked for so much that had not come yet, before a better stream takes over: a player that
 # fills its buffer, and what the kernel reads ahead for it, come to less (computed: 128 + 256 + 512 KiB, 1 MiB).
 _LATE_BYTES = 2 * MIB
@@ -95,6 +98,7 @@ class _Stream:
     in_flight_bytes: int
     window: int = 0
     late_bytes: int = 0  # asked for after the start, and not here then
+    backward: int = 0  # steps in a row that each ended a little before where the last one began
 
     @property
     def end(self) -> int:
@@ -228,9 +232,22 @@ class ReadAhead:
         # Whoever seeks leaves a place; what is fetched ahead there delays what is wanted here.
         for stream in self._streams.values():
             stream.window = 0
-        offset, chunk_bytes = place - place % self.sizes.narrow, self.sizes.narrow
-        stream = _Stream(offset, offset, stop, now_s, chunk_bytes, self._line.seek_bytes)
+        backward = self._backward(place, stop)
+        offset = self._begin(place, backward)
+        stream = _Stream(offset, offset, stop, now_s, self.sizes.narrow, self._line.seek_bytes, backward=backward)
         return [*actions, self._open(stream)]
+
+    def _backward(self, place: int, stop: int) -> int:
+        """Return how many steps backwards a reader has made with this one."""
+        near = (other for other in self._streams.values() if place < other.start <= stop + self._line.gap_bytes)
+        return max((other.backward + 1 for other in near), default=0)
+
+    def _begin(self, place: int, backward: int) -> int:
+        """Return where a stream for a byte begins: earlier where the reader has moved backwards before."""
+        back_bytes = self._line.back_bytes if backward >= _BACKWARD_STEPS else 0
+        fetched = (end for other in self._streams.values() for end in (other.start, other.next) if end <= place)
+        offset = max(place - back_bytes, *fetched, 0)
+        return min(place, offset) // self.sizes.narrow * self.sizes.narrow
 
     def _open(self, stream: _Stream) -> Start:
         number = self._next_stream

@@ -2,19 +2,21 @@
 
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axxonfs.remote import filechunk
 from axxonfs.wire.export_service_pb2 import FileChunk
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.binary(max_size=300))
 def test_a_message_says_what_it_says_to_protobuf(index: int, data: bytes) -> None:
     chunk = filechunk.parse(FileChunk(index=index, data=data).SerializeToString())
     assert (chunk.index, bytes(chunk.data)) == (index, data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_any_bytes_mean_the_same_or_nothing(message: bytes) -> None:
     try:

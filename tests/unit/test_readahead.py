@@ -1,13 +1,14 @@
 """The read-ahead, played against a server that delivers one chunk per turn and stream."""
 
 import dataclasses
+import math
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from axxonfs.core import readahead
-from axxonfs.core.chunks import KIB, Range
+from axxonfs.core.chunks import KIB, Range, merged_ranges
 from axxonfs.core.line import IN_FLIGHT_BYTES, FirstChunk, Line, Rate
 from axxonfs.core.readahead import Continue, ReadAhead, Sizes, Start, Stop
 
@@ -84,7 +85,7 @@ class Server:
     def ask(self, first: int, last: int) -> list[Range]:
         """Tell the policy of a read of the chunks `first`..`last`; return what is missing."""
         places = [place for place in range(first, min(last + 1, self.count)) if place not in self.have]
-        missing = [(place * N, (place + 1) * N) for place in places]
+        missing = merged_ranges([(place * N, (place + 1) * N) for place in places], N, self.count * N)
         end = min(last + 1, self.count) * N
         self.apply(self.policy.on_read(first * N, end, missing, self.now_s))
         return missing
@@ -229,6 +230,23 @@ def test_a_stream_nearby_that_was_not_asked_for_a_place_does_not_bring_it() -> N
     assert server.started == 2
 
 
+def test_a_reader_that_moves_backwards_gets_what_comes_before_as_well() -> None:
+    server = Server(400, fast_line())
+    turns = [server.read(place, place + 1) for place in range(300, 200, -2)]
+    # 300 KB are four chunks and a half: every third read finds its bytes there.
+    assert turns[:2] == [2, 2]
+    assert sum(turn > 0 for turn in turns) <= 20
+    # A read that is here in part is asked for to its end.
+    assert len(server.fetched) <= 1.1 * len(set(server.fetched))
+
+
+def test_a_single_step_backwards_fetches_nothing_before() -> None:
+    server = Server(400, fast_line())
+    server.read(300, 301)
+    server.read(298, 299)
+    assert min(server.fetched) == 298
+
+
 def test_idle_streams_are_closed() -> None:
     server = Server(10)
     server.ask(0, 0)
@@ -291,6 +309,7 @@ def test_a_read_across_the_places_of_two_streams_is_served_by_both() -> None:
 READS = st.lists(st.tuples(st.integers(0, 59), st.integers(0, 6), st.integers(0, 3)), max_size=30)
 
 
+@settings(deadline=None)
 @given(READS, st.booleans())
 def test_every_read_is_served_within_the_bounds(reads: list[tuple[int, int, int]], fast: bool) -> None:  # noqa: FBT001
     server = Server(60, fast_line() if fast else slow_line())
@@ -304,6 +323,34 @@ def test_every_read_is_served_within_the_bounds(reads: list[tuple[int, int, int]
         furthest = max(first + more for first, more, _ in reads)
         ahead = 8 + (4 + 2 * 4 if server.wide else 0)
         assert max(server.have, default=0) <= furthest + ahead
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=60))
+def test_a_run_is_read_ahead_as_far_as_the_reference_says(steps: list[int]) -> None:
+    """The reference: doubled with each step after the first, from one chunk up to a quarter of the run."""
+    server, place, window = Server(1000), 0, 0.0
+    for number, step in enumerate(steps):
+        server.read(place, place + step - 1)
+        place += step
+        if number:
+            window = min(8, max(window, min(max(1, 2 * window), place / 4)))
+        for _ in range(20):
+            server.turn()
+        assert len(server.have) == math.ceil(place + window)
+    assert server.started == 1
+
+
+@settings(deadline=None)
+@given(st.integers(0, 300), st.integers(1, 20), st.integers(0, 300), st.booleans())
+def test_a_second_read_opens_a_stream_where_the_reference_says(first: int, count: int, second: int, fast: bool) -> None:  # noqa: FBT001
+    """The reference: behind the first stream's start, or further in front of it than two round trips bring."""
+    server = Server(400, fast_line() if fast else slow_line())
+    server.read(first, first + count - 1)
+    position = (first + count) * N
+    server.read(second)
+    jumped = second < first or second * N > position + server.line.gap_bytes
+    assert server.started == 1 + jumped
 
 
 @dataclasses.dataclass
@@ -346,6 +393,7 @@ class Crowd(Server):
         self.apply(self.policy.on_read(first * N, read.end, missing, self.now_s))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 55), st.integers(0, 4), st.integers(0, 6)), min_size=1, max_size=40),
     st.integers(0, 20),
