@@ -81,25 +81,19 @@ class Line:
         self._first_chunks: collections.deque[float] = collections.deque(maxlen=_ROUND_TRIPS)
         self._rates: collections.deque[float] = collections.deque(maxlen=_RATES)
         self._stalled = False
-
-    @property
-    def round_trip_s(self) -> float | None:
-        """The time from opening a stream to its first chunk, at its best."""
-        return min(self._first_chunks, default=None)
-
-    @property
-    def rate(self) -> float | None:
-        """Bytes per second that the line brings."""
-        return statistics.median_low(self._rates) if self._rates else None
+        self.round_trip_s: float | None = None  # from opening a stream to its first chunk, at its best
+        self.rate: float | None = None  # bytes per second that the line brings
 
     def note(self, sample: Sample) -> None:
         """Take note of what a stream has shown."""
         match sample:
             case FirstChunk(waited_s):
                 self._first_chunks.append(waited_s)
+                self.round_trip_s = min(self._first_chunks)
                 self._stalled = False
             case Rate(bytes_per_s):
                 self._rates.append(bytes_per_s)
+                self.rate = statistics.median_low(self._rates)
 
     def note_stall(self) -> None:
         """Take note of a stream that brought nothing in time: the next one gets all the time there is."""

@@ -6,9 +6,10 @@ next missing byte where a stream broke. Belongs to the event loop; the only
 awaits are for a chunk, a stream, or room in a window. Imports core and remote.
 """
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import trio
 
@@ -230,7 +231,7 @@ class ResultReader:
         self._pool.wide_streams += wide
         try:
             with self._scopes[stream]:
-                async with self._pool.slots_of(self.session_id), self._pool.slots:
+                async with _taken(self._pool.slots_of(self.session_id)), _taken(self._pool.slots):
                     await self._download(start, wide=wide)
         except chunks.ChunkSizeClampedError as clamped:
             self._cut_anew(clamped)
@@ -322,6 +323,19 @@ class ResultReader:
             self._wake_unserved()
             self._resume[stream] = trio.Event()
             await self._resume[stream].wait()
+
+
+@contextlib.asynccontextmanager
+async def _taken(limiter: trio.CapacityLimiter) -> AsyncIterator[None]:
+    """Hold one of a number of slots; without a turn of the event loop where one is free."""
+    try:
+        limiter.acquire_nowait()
+    except trio.WouldBlock:
+        await limiter.acquire()
+    try:
+        yield
+    finally:
+        limiter.release()
 
 
 def _worth_another_try(error: errors.AxxonfsError) -> bool:
