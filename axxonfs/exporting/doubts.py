@@ -148,10 +148,11 @@ class Doubts:
     def _note_unfound(self, doubt: _Doubt, why: str) -> None:
         age_s = time.time() - doubt.intent.at_s
         doubt.absent += age_s > self._catalog.view.settings.timers.doubt_s
+        ended = age_s > DOUBT_ENDS_S
         # The second such listing was begun when the server would have listed it.
-        if doubt.absent == LISTINGS_BEFORE_DROPPED:
+        if doubt.absent == LISTINGS_BEFORE_DROPPED or (ended and doubt.absent < LISTINGS_BEFORE_DROPPED):
             self._outcome.note_error(doubt.intent.label, errors.UnavailableError(why))
-        if age_s > DOUBT_ENDS_S:
+        if ended:
             self._tasks.start(self._give_up, doubt)
 
     def _matches(self, intent: Intent, info: SessionInfo) -> bool:

@@ -1,16 +1,25 @@
-"""Starts whose answers are lost, where other machines ask for the very same at the very same moment."""
+"""Starts whose answers are lost: after a crash, and where other machines ask for the very same meanwhile."""
 
 import contextlib
+import datetime as dt
 import json
+import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyfuse3
 import pytest
+import trio
 
+from axxonfs.core import spec
+from axxonfs.core.cameras import Archive, Camera
+from axxonfs.exporting.records import Intent
+from axxonfs.fs.journal import FileChanges, Journal, SavedFile
 from axxonfs.remote.exports import ExportClient
 from axxonfs.simulator.server import Simulator
+from axxonfs.wire import export_pb2
 from tests.rpc.support import connect, make_simulator
 from tests.rpc.unmounted import Unmounted
 
@@ -18,6 +27,8 @@ CLIP = {"camera": "1.Front door", "from": "2026-01-02T10:15:00Z", "to": "2026-01
 # With a name of its own an export carries no marker.
 UNMARKED = {**CLIP, "file_name": "door"}
 IN_FLIGHT_S = 5.0
+ORIGIN = "hosts/Server/DeviceIpint.1/SourceEndpoint.video:0:0"
+STORAGE = "hosts/Server/MultimediaStorage.AliceBlue/MultimediaStorage"
 
 
 @pytest.fixture
@@ -36,6 +47,77 @@ def machine(sim: Simulator, directory: Path) -> Iterator[Unmounted]:
         Unmounted(ExportClient(link), directory / "state") as mount,
     ):
         yield mount
+
+
+@contextlib.contextmanager
+def after_a_crash(sim: Simulator, directory: Path, intent: Intent) -> Iterator[Unmounted]:
+    """A mount whose last run ended in the middle of a start."""
+    directory.mkdir()
+    file = SavedFile(b"door.json", "file", b"{}", b"{}", stat.S_IFREG | 0o600, 0, 0, 7, None)
+    with contextlib.closing(Journal(directory / "state")) as journal:
+        journal.intend(intent, FileChanges(saved=(file,)))
+    with contextlib.closing(connect(sim, directory)) as link:
+        mount = Unmounted(ExportClient(link), directory / "state")
+        with mount:
+            mount.run(trio.sleep, 0)  # for what it starts behind
+            yield mount
+
+
+def resolved(**more: str) -> export_pb2.Options:
+    """Return what the mount would ask the server for."""
+    now = dt.datetime.now(dt.UTC)
+    document = {**CLIP, **more}
+    cameras = (Camera(ORIGIN, "1", "Front door", "Server", (Archive("AliceBlue", STORAGE, default=True),)),)
+    return spec.resolve(document, cameras=cameras, now=now, timezone=None, marker="axxonfs-77").options
+
+
+def left(directory: Path) -> list[Intent]:
+    """Return what the journal of an ended mount still takes for a start without an answer."""
+    with contextlib.closing(Journal(directory / "state")) as journal:
+        return journal.intents()
+
+
+def test_a_start_that_nobody_asked_for_before_the_crash_is_made_after_it(sim: Simulator, tmp_path: Path) -> None:
+    intent = Intent("axxonfs-77", "door", resolved(), time.time(), asked=False)
+    with after_a_crash(sim, tmp_path / "a", intent) as mount:
+        [record] = sim.sessions.records()
+        assert own(mount) == [record.session_id]
+        assert mount.names("new") == {"door.json", "door.session"}
+    assert left(tmp_path / "a") == []
+
+
+@pytest.mark.parametrize(
+    ("more", "age_s", "says"),
+    [({}, 1000.0, "it was not started; write it again"), ({"password": "hush"}, 0.0, "type the password again")],
+)
+def test_a_start_that_cannot_be_made_any_more_says_what_to_do(
+    sim: Simulator, tmp_path: Path, more: dict[str, str], age_s: float, says: str
+) -> None:
+    options = spec.without_secrets(resolved(**more))
+    intent = Intent("axxonfs-77", "door", options, time.time() - age_s, asked=False)
+    with after_a_crash(sim, tmp_path / "a", intent) as mount:
+        assert sim.sessions.records() == []
+        assert mount.names("new") == {"door.json", "door.error"}
+        assert says in mount.read("new", "door.error").decode()
+    assert left(tmp_path / "a") == []
+
+
+@pytest.mark.parametrize(("age_s", "remain"), [(100.0, 1), (1000.0, 0)])
+def test_a_start_that_no_listing_shows_was_not_made(sim: Simulator, tmp_path: Path, age_s: float, remain: int) -> None:
+    intent = Intent("axxonfs-77", "door", resolved(), time.time() - age_s)
+    with after_a_crash(sim, tmp_path / "a", intent) as mount:
+        mount.refresh()
+        assert mount.names("new") == {"door.json", "door.error"}
+        assert "the server does not list it: it was not started" in mount.read("new", "door.error").decode()
+    assert len(left(tmp_path / "a")) == remain
+
+
+def test_a_start_that_was_made_before_the_crash_is_known_at_once(sim: Simulator, tmp_path: Path) -> None:
+    record = sim.sessions.start(resolved(), "root")
+    with after_a_crash(sim, tmp_path / "a", Intent("axxonfs-77", "door", resolved(), time.time())) as mount:
+        assert own(mount) == [record.session_id]
+        assert mount.names("new") == {"door.json", "door.session"}
+    assert left(tmp_path / "a") == []
 
 
 def submit(mount: Unmounted, document: dict[str, str], outcome: list[int]) -> threading.Thread:

@@ -211,12 +211,12 @@ class Model(RuleBasedStateMachine):
         self.new.pop(f"{label}.error", None)
 
     def started_already(self, label: str, kind: str) -> str | None:
-        mine = {
+        mine = (
             session_id
             for session_id, entry in self.shown.items()
             if (entry.label, entry.document) == (label, kind) and entry.state in {"running", "completed"}
-        }
-        return min(mine, default=None) if kind != "live" else None
+        )
+        return next(mine, None) if kind != "live" else None
 
     @rule(label=st.sampled_from(LABELS), kind=st.sampled_from(sorted(DOCUMENTS)))
     def a_spec_is_written(self, label: str, kind: str) -> None:
@@ -282,7 +282,7 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: any(entry.label is not None for entry in self.shown.values()))
     @rule(which=pick, linger=st.booleans())
     def an_own_session_is_removed_with_all_that_is_in_it(self, which: int, linger: bool) -> None:  # noqa: FBT001 - drawn
-        own = sorted(session_id for session_id, entry in self.shown.items() if entry.label is not None)
+        own = [session_id for session_id, entry in self.shown.items() if entry.label is not None]
         session_id = own[which % len(own)]
         name = self.name_of(session_id)
         self.what_is_destroyed_goes_on_being_listed_or_not(linger)
@@ -309,6 +309,14 @@ class Model(RuleBasedStateMachine):
             del self.shown[session_id]
             self.destroyed[session_id] = 0
             assert session_id not in {record.session_id for record in self.sim.sessions.records()}
+
+    @precondition(lambda self: self.shown)
+    @rule(which=pick)
+    def destroy_is_written_into_control(self, which: int) -> None:
+        session_id = self.chosen(which)
+        self.mount.write("destroy\n", "sessions", self.name_of(session_id), "control")
+        del self.shown[session_id]
+        self.destroyed[session_id] = 0
 
     # -- what must hold always --------------------------------------------------------------
 
@@ -354,12 +362,12 @@ class Model(RuleBasedStateMachine):
         return self.names.setdefault(session_id, found[0])
 
     def chosen(self, which: int) -> str:
-        return sorted(self.shown)[which % len(self.shown)]
+        return list(self.shown)[which % len(self.shown)]  # by their age: ids are new in every run
 
     def chosen_result(self, which: int) -> tuple[str, str, str]:
         """Return session, path and name of one of the results that are visible."""
         results = [(session_id, path) for session_id, entry in self.shown.items() for path in entry.visible]
-        session_id, path = sorted(results)[which % len(results)]
+        session_id, path = results[which % len(results)]
         said = json.loads(self.mount.read("sessions", self.name_of(session_id), "status.json"))
         return session_id, path, next(file["name"] for file in said["files"] if file["path"] == path)
 
