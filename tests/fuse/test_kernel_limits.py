@@ -12,6 +12,8 @@ import pytest
 from axxonfs.fs import kernel
 from tests.fuse.harness import Rig, wait_until
 
+MIB = 1024 * 1024
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise the kernel's limits")
 
 
@@ -35,6 +37,17 @@ def test_root_raises_the_read_ahead_of_its_mount(shared_rig: Rig) -> None:
     device = shared_rig.path.stat().st_dev
     limit = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
     wait_until(lambda: limit.read_text() == f"{kernel.READ_AHEAD_KB}\n", "the read-ahead")
+
+
+@needs_root
+def test_on_a_slow_line_the_kernel_reads_less_ahead(rig: Rig) -> None:
+    device = rig.path.stat().st_dev
+    limit = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+    wait_until(lambda: limit.read_text() == f"{kernel.READ_AHEAD_KB}\n", "the read-ahead")
+    rig.sim.faults.add(method="DownloadFile", action="slow", delay_s=0.05, times=100)  # 64 KiB in each: 1.3 MB/s
+    path = rig.hold_bytes(2 * MIB)
+    assert path.read_bytes() == rig.truth(path)
+    wait_until(lambda: limit.read_text() == "64\n", "the read-ahead of a slow line")
 
 
 @needs_root
