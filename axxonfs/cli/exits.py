@@ -26,6 +26,7 @@ STATUSES: Final[tuple[tuple[type[errors.AxxonfsError], int], ...]] = (
     (errors.CertificateError, 5),
     (errors.UnavailableError, 6),
     (errors.MountpointBusyError, 8),
+    (errors.MountpointHeldError, 14),
     (errors.MountpointError, 7),
     (errors.NoFuseError, 9),
 )

@@ -1,19 +1,49 @@
-"""`axxonfs umount MOUNTPOINT`."""
+"""`axxonfs umount MOUNTPOINT`.
+
+Decides what is asked of a mount that may not answer any more: nothing. Who holds
+it is read from /proc.
+"""
 
 import argparse
 
-from axxonfs.fs import mountpoint
+from axxonfs.core import errors
+from axxonfs.fs import holders, mountpoint
+
+_LOOK_TIMEOUT_S = 5.0
+_SHOWN = 20
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser of `axxonfs`."""
-    parser = subparsers.add_parser("umount", help="end a mount", description="End a mount, also one that crashed.")
+    parser = subparsers.add_parser(
+        "umount",
+        help="end a mount",
+        description="End a mount, also one that crashed. Where it is in use, it says by whom.",
+    )
     parser.add_argument("mountpoint", metavar="MOUNTPOINT")
+    parser.add_argument(
+        "--lazy",
+        action="store_true",
+        help="take it out of sight at once; it ends when the last file in it is closed",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Unmount."""
-    path = mountpoint.canonical(args.mountpoint)
-    mountpoint.unmount(path, lazy=mountpoint.is_dead(path))
+    """Unmount, or say who hinders it."""
+    path = mountpoint.mounted_path(args.mountpoint)
+    try:
+        mountpoint.unmount(path, lazy=args.lazy or mountpoint.is_known_dead(path))
+    except errors.MountpointHeldError as error:
+        raise errors.MountpointHeldError(
+            f"{error}{_by_whom(holders.holders(path, timeout_s=_LOOK_TIMEOUT_S))}"
+        ) from error
     return 0
+
+
+def _by_whom(found: list[holders.Holder]) -> str:
+    if not found:
+        return ": nobody is seen who holds it; root sees the processes of all users"
+    lines = "".join(f"\n  {holder}" for holder in found[:_SHOWN])
+    more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f" by:{lines}{more}\nend them, or take it away without waiting for them by --lazy"

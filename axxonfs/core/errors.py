@@ -149,6 +149,10 @@ class MountpointBusyError(MountpointError):
     """Something is mounted there already."""
 
 
+class MountpointHeldError(MountpointError):
+    """Processes hold files below the mountpoint."""
+
+
 class NoFuseError(AxxonfsError):
     """This machine cannot mount FUSE file systems as it is."""
 

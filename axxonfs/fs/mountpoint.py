@@ -9,11 +9,13 @@ import errno
 import os
 import re
 import subprocess
+import threading
 from pathlib import Path
 
 from axxonfs.core import errors
 
 FSTYPE = "fuse.axxonfs"
+_ANSWER_TIMEOUT_S = 2.0
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -28,6 +30,13 @@ class Mounted:
 def canonical(path: str) -> Path:
     """Return the absolute path without symbolic links, as mountinfo has it; a dead mount at its end is no obstacle."""
     return Path(os.path.realpath(path))
+
+
+def mounted_path(path: str) -> Path:
+    """Return the same for a mountpoint, without asking what is mounted there, which may hang."""
+    parent, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - pathlib resolves, and so asks
+    plain = Path(os.path.realpath(parent)) / name
+    return plain if find(plain) is not None else canonical(path)
 
 
 def find(mountpoint: Path) -> Mounted | None:
@@ -50,6 +59,16 @@ def is_dead(mountpoint: Path) -> bool:
     except OSError as error:
         return error.errno == errno.ENOTCONN
     return False
+
+
+def is_known_dead(mountpoint: Path, timeout_s: float = _ANSWER_TIMEOUT_S) -> bool:
+    """Whether a mount is dead, as far as that shows in time: one whose daemon hangs does not answer."""
+    found: list[bool] = []
+    # Of the kind that nobody waits for: the question cannot be taken back.
+    thread = threading.Thread(target=lambda: found.append(is_dead(mountpoint)), daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return any(found)
 
 
 def check_fuse() -> None:
@@ -105,16 +124,21 @@ def unmount(mountpoint: Path, *, lazy: bool = False) -> None:
     """Unmount.
 
     Raises:
-        MountpointError: nothing is mounted there, or it is in use.
+        MountpointHeldError: it is in use.
+        MountpointError: nothing is mounted there, or it cannot be unmounted.
     """
     if find(mountpoint) is None:
         raise errors.MountpointError(f"nothing is mounted at {mountpoint}")
     flags = ["-l"] if os.geteuid() == 0 else ["-z"]
-    command = ["umount"] if os.geteuid() == 0 else ["fusermount3", "-u"]
+    # -c: it looks at the mountpoint before, and would wait for a daemon that hangs (measured).
+    command = ["umount", "-c"] if os.geteuid() == 0 else ["fusermount3", "-u"]
     words = [*command, *(flags if lazy else []), str(mountpoint)]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+        environment = {**os.environ, "LC_ALL": "C"}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30, env=environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise errors.MountpointError(f"{mountpoint} was not unmounted: {error}") from error
+    if done.returncode != 0 and "busy" in done.stderr:
+        raise errors.MountpointHeldError(f"{mountpoint} was not unmounted: it is in use")
     if done.returncode != 0:
         raise errors.MountpointError(f"{mountpoint} was not unmounted: {done.stderr.strip()}")

@@ -354,11 +354,89 @@ def test_umount_says_what_hinders_it_and_ends_what_a_crash_left(rigs: Rigs) -> N
     umount = [*AXXONFS, "umount", str(rig.path)]
     with (rig.path / ".axxonfs" / "spec.schema.json").open():
         done = run(umount)
-        assert (done.returncode, "busy" in done.stderr) == (7, True)
+        assert (done.returncode, "was not unmounted: it is in use by:" in done.stderr) == (14, True)
     rig.stop(signal.SIGKILL)
     assert run(umount).returncode == 0
     done = run(umount)
     assert (done.returncode, done.stderr) == (7, f"axxonfs: nothing is mounted at {rig.path}\n")
+
+
+@contextlib.contextmanager
+def held(how: str, rig: Rig) -> Iterator["subprocess.Popen[bytes]"]:
+    """Let a process hold something in the mount."""
+    result = rig.hold_bytes(1 << 20)
+    programs = {
+        "open": ["bash", "-c", 'exec 7< "$0"; echo; read', str(result)],
+        "cwd": ["bash", "-c", 'cd "$0"; echo; read', str(result.parent)],
+        "mapped": [sys.executable, "-c", MAPPER, str(result)],
+    }
+    with subprocess.Popen(programs[how], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+# Python's own mmap keeps the file open as well.
+MAPPER = """
+import ctypes, os, sys
+file = os.open(sys.argv[1], os.O_RDONLY)
+map = ctypes.CDLL(None).mmap
+map.restype = ctypes.c_void_p
+map.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+map(None, 4096, 1, 2, file, 0)
+os.close(file)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", ["open", "cwd", "mapped"])
+def test_umount_names_who_holds_the_mount(rigs: Rigs, how: str) -> None:
+    rig = rigs()
+    with held(how, rig) as process:
+        name = Path(f"/proc/{process.pid}/comm").read_text().strip()
+        [result] = rig.results(rig.sessions[0])
+        done = run([*AXXONFS, "umount", str(rig.path)])
+        assert done.returncode == 14
+        path = result.parent if how == "cwd" else result
+        assert f"\n  {process.pid} {name}: {path} ({how})" in done.stderr
+        assert "by --lazy" in done.stderr
+        assert mountpoint.find(rig.path) is not None
+    assert run([*AXXONFS, "umount", str(rig.path)]).returncode == 0
+    rig.ended = True
+
+
+def test_a_lazy_umount_takes_the_mount_away_and_lets_what_is_open_end(rigs: Rigs) -> None:
+    rig = rigs()
+    result = rig.hold_bytes(3 << 20)
+    truth = rig.truth(result)
+    with result.open("rb") as file:
+        assert run([*AXXONFS, "umount", "--lazy", str(rig.path)]).returncode == 0
+        assert mountpoint.find(rig.path) is None
+        assert file.read() == truth
+    assert rig.process is not None
+    assert rig.process.wait(ENDS_S) == 0
+    rig.ended = True
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_umount_does_not_wait_for_a_daemon_that_hangs(rigs: Rigs, *, lazy: bool) -> None:
+    rig = rigs()
+    assert rig.process is not None
+    # Not held by this process: each child would close its copy, and wait for the daemon.
+    with held("open", rig) as process:
+        rig.process.send_signal(signal.SIGSTOP)
+        try:
+            done = run([*AXXONFS, "umount", *(["--lazy"] if lazy else []), str(rig.path)])
+            left = mountpoint.find(rig.path)
+        finally:
+            rig.process.send_signal(signal.SIGCONT)
+        assert (done.returncode, left is None) == ((0, True) if lazy else (14, False))
+        assert lazy or f"\n  {process.pid} bash: " in done.stderr
+    if lazy:
+        assert rig.process.wait(ENDS_S) == 0
+        rig.ended = True
 
 
 def test_an_end_gives_up_what_still_waits_for_the_server_after_the_grace_time(rigs: Rigs) -> None:

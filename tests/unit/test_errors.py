@@ -42,6 +42,7 @@ ERRNOS: dict[type[errors.AxxonfsError], int] = {
     errors.InDoubtError: errno.EIO,
     errors.MountpointError: errno.EIO,
     errors.MountpointBusyError: errno.EIO,
+    errors.MountpointHeldError: errno.EIO,
     errors.NoFuseError: errno.EIO,
 }
 
@@ -58,6 +59,7 @@ STATUSES: dict[type[errors.AxxonfsError], int] = {
     errors.LoginDelayedError: 6,
     errors.MountpointError: 7,
     errors.MountpointBusyError: 8,
+    errors.MountpointHeldError: 14,
     errors.NoFuseError: 9,
 }
 
