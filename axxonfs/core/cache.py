@@ -17,6 +17,7 @@ the best possible one, which knows the future, in tests/unit/test_cache.py.
 import bisect
 import collections
 import dataclasses
+import math
 
 from axxonfs.core.chunks import KIB, Data, Range
 
@@ -53,22 +54,28 @@ class _Readers:
     def __init__(self) -> None:
         self._cursors: list[_Cursor] = []
 
-    def step(self, by: object, begin: int, end: int, now_s: float) -> float:
-        """Move the cursor that a read belongs to, or make one; return since when it has been moving."""
+    def step(self, by: object, begin: int, end: int, now_s: float) -> tuple[float, bool]:
+        """Move the cursor that a read belongs to, or make one; return since when it moves, and whether it jumped."""
         mine = (cursor for cursor in self._cursors if cursor.by == by)
         near = min(mine, key=lambda cursor: abs(cursor.place - begin), default=None)
-        if near is None or abs(near.place - begin) > _STEP_BYTES:
+        jumped = near is not None and abs(near.place - begin) > _STEP_BYTES
+        if near is None or jumped:
             near = _Cursor(by, begin, begin, now_s, now_s)
             self._cursors.append(near)
             if len(self._cursors) > _MAX_CURSORS:
                 self._cursors.remove(min(self._cursors, key=lambda cursor: cursor.used_s))
         near.place, near.used_s = max(near.place, end), now_s
-        return near.began_s
+        return near.began_s, jumped
 
     def began_s(self, start: int, now_s: float) -> float:
         """Return since when the reader has been moving that is nearest to `start`; now where there is none."""
         near = min(self._cursors, key=lambda cursor: abs(cursor.place - start), default=None)
         return near.began_s if near else now_s
+
+    @property
+    def number(self) -> int:
+        """How many different readers there are."""
+        return len({cursor.by for cursor in self._cursors})
 
     def leave(self, by: object) -> None:
         """Forget the cursors of one reader."""
@@ -85,6 +92,7 @@ class _Readers:
 @dataclasses.dataclass(slots=True)
 class _Chunk:
     data: Data
+    unread_bytes: int
     # Where nobody is on the way to it: the less, the later it is expected to be read again. The run that
     # read it began at b and was here at t. Another that begins as long from now as b is ago is here at
     # now + (now - b) + (t - b): the order of that does not depend on now, and is the order of b + b - t.
@@ -104,6 +112,7 @@ class ChunkCache:
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
         self.used_bytes = 0
+        self.jumps = 0  # of readers, to elsewhere than they were going
         self._chunks: dict[_Key, _Chunk] = {}
         self._sizes: dict[int, collections.Counter[int]] = {}  # file -> chunk size -> how many are here
         self._readers: dict[int, _Readers] = {}
@@ -120,7 +129,8 @@ class ChunkCache:
         self, file: int, begin: int, end: int, unit: int, now_s: float, by: object = None
     ) -> tuple[list[tuple[int, Data]], list[Range]]:
         """Return the chunks that are here of what `by` reads, and what is missing, cut at multiples of `unit`."""
-        began_s = self._readers.setdefault(file, _Readers()).step(by, begin, end, now_s)
+        began_s, jumped = self._readers.setdefault(file, _Readers()).step(by, begin, end, now_s)
+        self.jumps += jumped
         held: list[tuple[int, Data]] = []
         missing: list[Range] = []
         place = begin
@@ -129,6 +139,7 @@ class ChunkCache:
             if found is not None:
                 key, chunk = found
                 chunk.worth_s = max(chunk.worth_s, 2 * began_s - now_s)
+                chunk.unread_bytes -= min(end, key[2] + len(chunk.data)) - place
                 held.append((key[2], chunk.data))
                 place = key[2] + len(chunk.data)
                 continue
@@ -137,6 +148,10 @@ class ChunkCache:
             missing[-1 if joined else len(missing) :] = [(missing[-1][0] if joined else place, after)]
             place = after
         return held, missing
+
+    def readers(self, file: int) -> int:
+        """Return how many readers a file has."""
+        return self._readers[file].number if file in self._readers else 0
 
     def leave(self, file: int, by: object) -> None:
         """Take note that a reader is done with a file."""
@@ -153,31 +168,40 @@ class ChunkCache:
             place = found[0][2] + len(found[1].data)
         return True
 
-    def put(self, file: int, size: int, start: int, data: Data, now_s: float) -> None:
-        """Take a checked chunk of chunk size `size`, and let others go until the budget holds."""
+    def room_bytes(self, file: int, place: int) -> float:
+        """Return how many bytes after `place` come before the next chunk that is here; infinity where none is."""
+        starts = (start for key_file, _, start in self._chunks if key_file == file and start > place)
+        return min(starts, default=math.inf) - place
+
+    def put(self, file: int, size: int, start: int, data: Data, now_s: float, wanted_bytes: int = 0) -> int:
+        """Take a checked chunk of chunk size `size`, and let others go until the budget holds; return as `shrink`.
+
+        `wanted_bytes` of it are read already, by those who waited for it.
+        """
         key = (file, size, start)
-        self._drop(key)
+        wasted_bytes = self._drop(key)
         began_s = self._readers.setdefault(file, _Readers()).began_s(start, now_s)
-        self._chunks[key] = _Chunk(data, 2 * began_s - now_s)
+        self._chunks[key] = _Chunk(data, len(data) - wanted_bytes, 2 * began_s - now_s)
         self._sizes.setdefault(file, collections.Counter())[size] += 1
         self.used_bytes += len(data)
-        self.shrink(now_s)
+        return wasted_bytes + self.shrink(now_s)
 
-    def shrink(self, now_s: float) -> None:
-        """Let chunks go until the budget holds: those first that are needed last."""
+    def shrink(self, now_s: float) -> int:
+        """Let chunks go until the budget holds: those first that are needed last; return how many bytes nobody read."""
+        wasted_bytes = 0
         if self.used_bytes <= self.budget_bytes:
-            return
+            return wasted_bytes
         enough = self.budget_bytes - self.budget_bytes // _FREED_PART
         for key in self._least_needed_first(now_s):
-            self._drop(key)
+            wasted_bytes += self._drop(key)
             if self.used_bytes <= enough:
-                return
+                break
+        return wasted_bytes
 
-    def drop_file(self, file: int) -> None:
-        """Forget all chunks of a file, and its readers."""
+    def drop_file(self, file: int) -> int:
+        """Forget all chunks of a file, and its readers; return how many bytes nobody read."""
         self._readers.pop(file, None)
-        for key in [key for key in self._chunks if key[0] == file]:
-            self._drop(key)
+        return sum(self._drop(key) for key in [key for key in self._chunks if key[0] == file])
 
     def _find(self, file: int, place: int) -> tuple[_Key, _Chunk] | None:
         for size in self._sizes.get(file, ()):
@@ -200,10 +224,11 @@ class ChunkCache:
 
         return [key for key, _ in sorted(self._chunks.items(), key=need)]
 
-    def _drop(self, key: _Key) -> None:
+    def _drop(self, key: _Key) -> int:
+        """Let a chunk go; return how many of its bytes nobody read."""
         chunk = self._chunks.pop(key, None)
         if chunk is None:
-            return
+            return 0
         self.used_bytes -= len(chunk.data)
         file, size, _ = key
         self._sizes[file][size] -= 1
@@ -211,3 +236,4 @@ class ChunkCache:
             del self._sizes[file][size]
         if not self._sizes[file]:
             del self._sizes[file]
+        return max(0, chunk.unread_bytes)

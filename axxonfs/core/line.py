@@ -198,3 +198,8 @@ class Meter:
 def _step(wanted_bytes: float, steps: tuple[int, ...]) -> int:
     """Return the least step that is enough, else the largest."""
     return next((step for step in steps if step >= wanted_bytes), steps[-1])
+
+
+def within(most_bytes: float) -> int:
+    """Return the largest step of what a stream may have in flight that is no more than `most_bytes`, else the least."""
+    return max((step for step in IN_FLIGHT_BYTES if step <= most_bytes), default=NARROW_BYTES)

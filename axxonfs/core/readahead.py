@@ -21,10 +21,10 @@ no clock, no I/O, nothing awaits. The constants say which of them are measured.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from axxonfs.core.chunks import KIB
-from axxonfs.core.line import MIB, Line
+from axxonfs.core.line import MIB, Line, within
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class Limits:
     max_window: int = 8 * MIB
     # How large a gap is read over at most, whatever the line shows.
     max_gap: float = math.inf
-    # An interleaved container is read in two places at once, and its index in a third.
+    # An interleaved container is read in two places at once, and its index in a third; each reader
+    # after the first may need one more.
     max_streams: int = 3
     # A stream that nobody reads from keeps a slot at the server. Guessed.
     idle_s: float = 10.0
@@ -116,7 +117,9 @@ class ReadAhead:
         self._limits = limits
         self._streams: dict[int, _Stream] = {}
         self._next_stream = 0
-        self.may_widen = True  # whether the mount has room for one more wide stream
+        self.readers = 1
+        # How much a stream for a seek, or for a run, that begins at a byte may have in flight at most.
+        self.most_in_flight: Callable[[int, bool], float] = lambda _place, _seek: math.inf
 
     @property
     def streams(self) -> int:
@@ -223,7 +226,7 @@ class ReadAhead:
 
     def _start(self, place: int, stop: int, now_s: float) -> list[Action]:
         actions: list[Action] = []
-        if len(self._streams) >= self._limits.max_streams:
+        if len(self._streams) >= self._limits.max_streams + max(1, self.readers) - 1:
             unused = self.unused()
             if not unused:
                 # All of them bring what somebody waits for; stopping one would make readers undo each other.
@@ -234,7 +237,8 @@ class ReadAhead:
             stream.window = 0
         backward = self._backward(place, stop)
         offset = self._begin(place, backward)
-        stream = _Stream(offset, offset, stop, now_s, self.sizes.narrow, self._line.seek_bytes, backward=backward)
+        in_flight_bytes = self._in_flight(offset, self._line.seek_bytes, seek=True)
+        stream = _Stream(offset, offset, stop, now_s, self.sizes.narrow, in_flight_bytes, backward=backward)
         return [*actions, self._open(stream)]
 
     def _backward(self, place: int, stop: int) -> int:
@@ -248,6 +252,11 @@ class ReadAhead:
         fetched = (end for other in self._streams.values() for end in (other.start, other.next) if end <= place)
         offset = max(place - back_bytes, *fetched, 0)
         return min(place, offset) // self.sizes.narrow * self.sizes.narrow
+
+    def _in_flight(self, place: int, wanted_bytes: int, *, seek: bool) -> int:
+        """Return how much a stream that begins at `place` is to have in flight: no more than it can bring."""
+        after = min((other.start for other in self._streams.values() if other.start > place), default=math.inf)
+        return within(min(wanted_bytes, after - place, self.most_in_flight(place, seek)))
 
     def _open(self, stream: _Stream) -> Start:
         number = self._next_stream
@@ -275,9 +284,12 @@ class ReadAhead:
         hindered = stream.demand > in_flight_end and stream.in_flight_bytes < self._line.seek_bytes
         if not (self._limits.max_window and (run or hindered)):
             return []
-        wide = run and self._line.is_fast and self.may_widen
+        fast = run and self._line.is_fast
+        wanted_bytes = self._line.run_bytes if fast else self._line.seek_bytes
+        in_flight_bytes = self._in_flight(in_flight_end, wanted_bytes, seek=not fast)
+        # Large chunks in a small window would come one at a time.
+        wide = fast and in_flight_bytes > self.sizes.wide
         chunk_bytes = self.sizes.wide if wide else self.sizes.narrow
-        in_flight_bytes = self._line.run_bytes if wide else self._line.seek_bytes
         if chunk_bytes <= stream.chunk_bytes and in_flight_bytes <= stream.in_flight_bytes:
             return []
         start = -(-in_flight_end // chunk_bytes) * chunk_bytes

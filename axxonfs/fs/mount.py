@@ -18,6 +18,7 @@ import pyfuse3
 import trio
 
 from axxonfs.core import errors, status, timers, tree
+from axxonfs.core.latencies import Latencies
 from axxonfs.core.view import Changed, Gone, Notice, Settings, View
 from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs import about, inside, kernel, mountpoint, privileges
@@ -44,6 +45,7 @@ MAX_TASKS = 4096
 GRACE_S = 10.0
 LAST_WORDS_S = 1.0  # for the answers to those that were given up
 RETRY_EVERY_S = 5.0
+_PERCENTILES = (50, 90, 99)
 HOUSEKEEPING_S = 1.0  # the texts in .axxonfs are rebuilt at most this often
 
 Say = Callable[[str], None]
@@ -344,6 +346,19 @@ class _Live:
             "stale_since": status.epoch(self._view.stale_since_s),
             "reads_fail_at_once_since": status.epoch(self._catalog.breaker.open_since_s),
             "cache": {"used_bytes": pool.cache.used_bytes, "budget_bytes": pool.cache.budget_bytes},
+            "budget": {
+                "bytes": pool.budget.total_bytes,
+                "used_bytes": pool.cache.used_bytes + pool.budget.streams_bytes,
+                "streams_bytes": pool.budget.streams_bytes,
+            },
             "reads": dataclasses.asdict(pool.counters),
+            "read_s": _percentiles_s(pool.reads),
+            "first_chunk_s": _percentiles_s(pool.first_chunks),
             "unexpected_errors": state.tasks.unexpected,
         }
+
+
+def _percentiles_s(latencies: Latencies) -> dict[str, float | None]:
+    """Return how long things took, in seconds, to two digits; null where there was none."""
+    found = {f"p{percent}": latencies.percentile_s(percent) for percent in _PERCENTILES}
+    return {name: None if took_s is None else float(f"{took_s:.2g}") for name, took_s in found.items()}

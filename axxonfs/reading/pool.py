@@ -14,8 +14,10 @@ import trio
 
 from axxonfs.core import chunks, readahead
 from axxonfs.core.breaker import Breaker
+from axxonfs.core.budget import Budget
 from axxonfs.core.cache import ChunkCache
-from axxonfs.core.line import Line, Sample
+from axxonfs.core.latencies import Latencies
+from axxonfs.core.line import FirstChunk, Line, Sample
 from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.exports import ExportClient
 
@@ -26,8 +28,6 @@ log = logging.getLogger(__name__)
 TURN_S = 2.0
 # One session has all but a quarter of the streams at most: if it is stuck, others are not.
 RESERVE = 4
-# Each may have as much in flight as the line holds: with the cache they make up the memory of the mount.
-MAX_WIDE_STREAMS = 3
 
 
 @dataclasses.dataclass(slots=True)
@@ -38,6 +38,8 @@ class Counters:
     misses: int = 0
     fetched_bytes: int = 0
     served_bytes: int = 0
+    wasted_bytes: int = 0  # fetched, and let go without anybody having read them
+    seeks: int = 0  # of readers, to elsewhere than they were going
     streams_opened: int = 0
     streams_open: int = 0
     wide_streams_opened: int = 0
@@ -76,18 +78,20 @@ class Pool:
     ) -> None:
         self.client = client
         self.tasks = tasks
+        self.budget = Budget(cache_bytes, max_streams)
         self.cache = ChunkCache(cache_bytes)
         self.line = Line()
         self.sizes = readahead.Sizes()
         # Chunks that fill the cache would push each other out before they are read to their ends.
-        self.clamp(min(chunk_size_bytes, cache_bytes // 4 // chunks.KIB * chunks.KIB))
-        self.slots = trio.CapacityLimiter(max_streams)
-        self._most_for_one = max(1, max_streams - max_streams // RESERVE)
+        self.clamp(min(chunk_size_bytes, cache_bytes // 8 // chunks.KIB * chunks.KIB))
+        self.slots = trio.CapacityLimiter(self.budget.max_streams)
+        self._most_for_one = max(1, self.budget.max_streams - self.budget.max_streams // RESERVE)
         self._slots_of: weakref.WeakValueDictionary[str, trio.CapacityLimiter] = weakref.WeakValueDictionary()
         self.breaker = breaker or Breaker()
-        self.limits = readahead.Limits(max_window=min(readahead.Limits().max_window, cache_bytes // 4))
+        self.limits = readahead.Limits(max_window=min(readahead.Limits().max_window, cache_bytes // 8))
         self.counters = Counters()
-        self.wide_streams = 0
+        self.first_chunks = Latencies()
+        self.reads = Latencies()
         self.relative_index: bool | None = None  # how this server counts chunks, once seen
         self.proven_chunk_bytes = 0  # the largest chunks that this server was seen to send
         self._rate_limit_bytes = rate_limit_bytes
@@ -105,17 +109,25 @@ class Pool:
     def remove(self, reader: Streams, file: int) -> None:
         """Let a result and its chunks go."""
         self._readers.pop(reader, None)
-        self.cache.drop_file(file)
+        self.counters.wasted_bytes += self.cache.drop_file(file)
 
-    @property
-    def may_widen(self) -> bool:
-        """Whether there is room for one more wide stream."""
-        return self.wide_streams < MAX_WIDE_STREAMS
+    def take(self, in_flight_bytes: int) -> None:
+        """Take note of a stream that is going to have so much in flight: the cache makes room for it."""
+        self.budget.take(in_flight_bytes)
+        self.cache.budget_bytes = self.budget.cache_bytes
+        self.counters.wasted_bytes += self.cache.shrink(trio.current_time())
+
+    def give_back(self, in_flight_bytes: int) -> None:
+        """Take note of the end of such a stream."""
+        self.budget.give_back(in_flight_bytes)
+        self.cache.budget_bytes = self.budget.cache_bytes
 
     def learn(self, samples: Sequence[Sample]) -> None:
         """Take note of what a stream has shown of the line, and connect behind what the next ones will use."""
         for sample in samples:
             self.line.note(sample)
+            if isinstance(sample, FirstChunk):
+                self.first_chunks.note(sample.waited_s)
         if samples:
             self.warm()
 

@@ -13,9 +13,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import trio
 
-from axxonfs.core import chunks, errors, readahead
+from axxonfs.core import budget, chunks, errors, readahead
 from axxonfs.core.chunks import Data
-from axxonfs.core.line import MIB
 from axxonfs.reading.pool import TURN_S, Pool
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 
@@ -23,9 +22,6 @@ log = logging.getLogger(__name__)
 
 # Between two attempts at the same bytes, doubled each time; the deadline of the read bounds how many there are.
 RETRY_PAUSES_S = (0.25, 2.0)
-# Between the thread of a stream and the event loop, a share of what is in flight: a seek throws it away, too.
-_WAITING_SHARE = 1 / 3
-_MOST_WAITING_BYTES = 4 * MIB
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +56,7 @@ class ResultReader:
         self._file = pool.add(self)
         limits = limits or pool.limits
         self._policy = readahead.ReadAhead(source.size_bytes, pool.sizes, pool.line, limits)
+        self._policy.most_in_flight = self._most_in_flight
         # Where nothing is read ahead, nothing is taken that nobody asked for, though it may have come.
         self._most_at_once = None if limits.max_window else 1
         self._waits: dict[_Wait, None] = {}
@@ -101,7 +98,9 @@ class ResultReader:
         end = min(offset + size, self._source.size_bytes)
         if end <= offset:
             return b""
+        began_s = trio.current_time()
         held = await self._chunks(offset, end, deadline_s, by)
+        self._pool.reads.note(trio.current_time() - began_s)
         self._unread = chunks.subtract(self._unread, offset, end)
         self._pool.counters.served_bytes += end - offset
         return chunks.assemble(held, offset, end)
@@ -143,6 +142,7 @@ class ResultReader:
     async def _chunks(self, begin: int, end: int, deadline_s: float, by: object) -> list[tuple[int, Data]]:
         now_s = trio.current_time()
         held, missing = self._pool.cache.read(self._file, begin, end, self._policy.sizes.narrow, now_s, by)
+        self._pool.counters.seeks = self._pool.cache.jumps
         if not missing:
             self._pool.counters.hits += 1
             self._ask(begin, end, ())
@@ -168,8 +168,12 @@ class ResultReader:
         return wait.held
 
     def _ask(self, begin: int, end: int, missing: Sequence[chunks.Range]) -> None:
-        self._policy.may_widen = self._pool.may_widen
+        self._policy.readers = self._pool.cache.readers(self._file)
         self._apply(self._policy.on_read(begin, end, missing, trio.current_time()))
+
+    def _most_in_flight(self, place: int, seek: bool) -> float:  # noqa: FBT001 - what a policy asks
+        """Return how much a stream from `place` on may have in flight: what the budget has, and what is not here."""
+        return min(self._pool.budget.most_in_flight(seek=seek), self._pool.cache.room_bytes(self._file, place))
 
     async def _wait(self, wait: _Wait, deadline_s: float) -> None:
         """Wait for the bytes, or for a reason to ask for them again."""
@@ -193,15 +197,18 @@ class ResultReader:
 
     def _deliver(self, size: int, start: int, data: Data) -> None:
         self._pool.breaker.answered()
-        self._pool.cache.put(self._file, size, start, data, trio.current_time())
-        end = start + len(data)
+        end, wanted_bytes = start + len(data), 0
         for wait in self._waits:
             if start < wait.end and end > wait.begin and wait.missing:
+                wanted_bytes += min(end, wait.end) - max(start, wait.begin)
                 wait.held.append((start, data))
                 wait.missing = chunks.subtract(wait.missing, start, end)
                 wait.pause_s = RETRY_PAUSES_S[0]
                 if not wait.missing:
                     wait.wake.set()
+        self._pool.counters.wasted_bytes += self._pool.cache.put(
+            self._file, size, start, data, trio.current_time(), wanted_bytes
+        )
 
     def _wake_unserved(self, error: errors.AxxonfsError | None = None) -> None:
         """Let the reads ask again whose bytes no stream brings; `error` says why."""
@@ -219,6 +226,7 @@ class ResultReader:
                     self._resume[stream] = trio.Event()
                     self._scopes[stream] = trio.CancelScope()
                     self._pool.make_room(self.session_id)
+                    self._pool.take(action.in_flight_bytes)
                     self._pool.tasks.start(self._run, action)
                 case readahead.Continue(stream):
                     self._resume[stream].set()
@@ -228,7 +236,6 @@ class ResultReader:
     async def _run(self, start: readahead.Start) -> None:
         stream, wide = start.stream, start.chunk_bytes > self._policy.sizes.narrow
         broken: errors.AxxonfsError | None = None
-        self._pool.wide_streams += wide
         try:
             with self._scopes[stream]:
                 async with _taken(self._pool.slots_of(self.session_id)), _taken(self._pool.slots):
@@ -246,7 +253,7 @@ class ResultReader:
             broken = errors.WrongBytesError(f"unexpected: {error!r}")
             raise
         finally:
-            self._pool.wide_streams -= wide
+            self._pool.give_back(start.in_flight_bytes)
             del self._scopes[stream], self._resume[stream]
             self._policy.on_end(stream)
             self._wake_unserved(broken)
@@ -266,13 +273,13 @@ class ResultReader:
                 self._pool.relative_index = download.relative
             with trio.CancelScope(shield=True):
                 await download.aclose()
+            counters.wasted_bytes += download.dropped_bytes
 
     def _open(self, start: readahead.Start) -> DownloadStream:
         size = start.chunk_bytes
         index = start.offset // size
         if self._pool.proven_chunk_bytes < size:
             index = chunks.telling_start(index, size, self._source.size_bytes)
-        waiting_bytes = min(_MOST_WAITING_BYTES, int(start.in_flight_bytes * _WAITING_SHARE))
         return DownloadStream(
             self._pool.client,
             self._source.session_id,
@@ -282,7 +289,7 @@ class ResultReader:
             file_size_bytes=self._source.size_bytes,
             relative=self._pool.relative_index,
             limits=Limits(
-                waiting_bytes,
+                budget.waiting_bytes(start.in_flight_bytes),
                 self._pool.line.stall_timeout_s(start.chunk_bytes),
                 in_flight_bytes=start.in_flight_bytes,
             ),
@@ -295,7 +302,7 @@ class ResultReader:
         while batch := await download.receive(self._most_at_once):
             self._pool.learn(download.samples())
             self._source.touched()
-            await self._take(stream, batch, start.chunk_bytes)
+            await self._take(start, batch)
             done = self._policy.is_satisfied(stream) or trio.current_time() >= turn_ends_s
             if done and self._pool.is_short(self.session_id):
                 # Others wait for a slot; whoever still needs this stream asks for another one.
@@ -303,16 +310,26 @@ class ResultReader:
             if not self._has_room(stream):
                 await self._room(stream)
 
-    async def _take(self, stream: int, batch: Batch, size: int) -> None:
+    async def _take(self, start: readahead.Start, batch: Batch) -> None:
+        stream, size = start.stream, start.chunk_bytes
         for index, data in batch:
-            await self._pool.pace(len(data))
+            if not self._scopes[stream].cancel_called:
+                await self._pool.pace(len(data))
             if self._scopes[stream].cancel_called:
-                return  # another one brings the rest, or it is cut in another size
+                self._pool.counters.wasted_bytes += len(data)
+                continue  # another one brings the rest, or it is cut in another size
             self._pool.counters.fetched_bytes += len(data)
             if len(data) == size:
                 self._pool.proven_chunk_bytes = max(self._pool.proven_chunk_bytes, size)
             self._deliver(size, index * size, data)
             self._apply(self._policy.on_chunk(stream, index * size + len(data)))
+            self._leave_the_rest(start, index * size + len(data))
+
+    def _leave_the_rest(self, start: readahead.Start, place: int) -> None:
+        """Stop a stream where more than what it has on its way is here already."""
+        end = min(place + max(start.in_flight_bytes, start.chunk_bytes), self._source.size_bytes)
+        if place < end and self._pool.cache.covers(self._file, place, end):
+            self._apply(self._policy.stop(start.stream))
 
     def _has_room(self, stream: int) -> bool:
         return self._policy.has_room(stream, self._pool.most_ahead_bytes)

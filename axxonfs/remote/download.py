@@ -85,6 +85,7 @@ class DownloadStream:
         self._stall_timeout_s = limits.stall_timeout_s
         self._changed = threading.Condition()
         self._waiting: collections.deque[tuple[int, Data]] = collections.deque()
+        self.dropped_bytes = 0  # came, and were not wanted any more
         self._samples: list[Sample] = []
         self._sleeper: trio.Event | None = None
         self._ended = self._parked = False
@@ -140,6 +141,7 @@ class DownloadStream:
         with self._changed:
             if self._waiting or not self._ended:
                 self._ended, self._error = True, errors.StreamBrokenError("the download was given up")
+            self.dropped_bytes += sum(len(data) for _, data in self._waiting)
             self._waiting.clear()
             self._changed.notify()
             self._wake()

@@ -4,6 +4,7 @@ import contextlib
 import mmap
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -266,3 +267,36 @@ def test_reading_in_random_order_does_not_fetch_the_file_again_and_again(shared_
         for place in places:
             assert os.preadv(descriptor, [buffer], place) == CHUNK
     assert shared_rig.stats()["reads"]["fetched_bytes"] - before <= 3 * 8 * MIB
+
+
+# -- what stats.json says -----------------------------------------------------------
+
+
+def test_the_statistics_say_what_was_read_fetched_and_wasted_and_how_long_it_took(rigs: Callable[..., Rig]) -> None:
+    rig = rigs(options=QUICK | {"cache_size": "16M"})
+    path = rig.hold_bytes(32 * MIB)
+    blank = rig.stats()
+    assert (blank["read_s"]["p99"], blank["first_chunk_s"]["p50"]) == (None, None)
+    with opened(path, os.O_DIRECT) as descriptor, mmap.mmap(-1, 64 * KIB) as buffer:
+        for offset in (0, 0, 10 * MIB, 20 * MIB, 30 * MIB, *range(0, 32 * MIB, 64 * KIB)):
+            os.preadv(descriptor, [buffer], offset)
+    reads, stats = rig.stats()["reads"], rig.stats()
+    count = 5 + 512
+    assert reads["hits"] + reads["misses"] == count
+    assert reads["hits"] >= 1
+    assert reads["served_bytes"] == count * 64 * KIB
+    assert reads["seeks"] == 3  # the way back to the start is a reader's that was there before
+    assert reads["fetched_bytes"] >= 32 * MIB
+    assert 0 <= reads["wasted_bytes"] < reads["fetched_bytes"]
+    for percentiles in (stats["read_s"], stats["first_chunk_s"]):
+        assert 0 < percentiles["p50"] <= percentiles["p90"] <= percentiles["p99"] < 60
+    assert stats["budget"]["bytes"] == 16 * MIB
+    assert stats["cache"]["used_bytes"] < stats["budget"]["used_bytes"] + 1 <= 16 * MIB + 1
+
+
+def test_the_keys_of_the_statistics_are_those_of_the_documents(shared_rig: Rig) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "semantics.md").read_text()
+    section = text.partition("### stats.json")[2].partition("\n## ")[0]
+    words = {word for line in section.splitlines() if line.startswith("| `") for word in re.findall("`(\\w+)`", line)}
+    stats = shared_rig.stats()
+    assert stats.keys() | stats["reads"].keys() | stats["budget"].keys() | stats["read_s"].keys() <= words

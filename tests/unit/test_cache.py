@@ -100,6 +100,24 @@ def test_a_smaller_budget_holds_at_the_next_look() -> None:
     assert (cache.used_bytes, len(cache)) == (12, 3)
 
 
+def test_what_nobody_read_before_it_went_is_told() -> None:
+    cache = ChunkCache(budget_bytes=8)
+    for start, wanted_bytes in ((0, 4), (4, 1), (8, 0)):
+        wasted_bytes = cache.put(1, 4, start, b"abcd", NOW_S - start, wanted_bytes)
+        assert wasted_bytes == (4 if start == 8 else 0)
+    assert kept(cache, 1, 0, 4, 8) == [0, 4]
+    cache.read(1, 5, 7, 4, NOW_S)
+    assert cache.drop_file(1) == 1
+
+
+def test_a_reader_jumps_where_it_reads_far_from_where_it_was() -> None:
+    cache = ChunkCache(budget_bytes=8)
+    for place in (0, 4, 4096 * KIB, 4097 * KIB, 0):
+        cache.read(1, place, place + 4, 4, NOW_S, by="one")
+    cache.read(1, 9000 * KIB, 9001 * KIB, 4, NOW_S, by="another")
+    assert cache.jumps == 1
+
+
 def test_a_dropped_file_takes_all_its_chunks_along() -> None:
     cache = ChunkCache(budget_bytes=100)
     put(cache, 1, 0, b"aaaa")
@@ -193,11 +211,12 @@ def test_staggered_readers_fetch_little_more_than_with_the_best_possible_cache(r
 @given(
     readers=st.integers(1, 8),
     blocks=st.integers(8, 64),
-    capacity=st.integers(4, 32),
+    spare=st.integers(4, 28),
     stagger_s=st.floats(0.0005, 0.05),
 )
 def test_no_timing_makes_sharing_much_worse_than_the_best_possible(
-    readers: int, blocks: int, capacity: int, stagger_s: float
+    readers: int, blocks: int, spare: int, stagger_s: float
 ) -> None:
+    capacity = readers + spare
     misses, least = shared(readers, blocks, capacity, stagger_s)
     assert misses <= 1.25 * least + capacity

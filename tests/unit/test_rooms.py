@@ -43,9 +43,9 @@ IMPURE = {
 }  # fmt: skip
 # Inside the core each module imports only from what stands before it.
 CORE_ORDER = [
-    "errors", "timers", "words", "instants", "clocks", "names", "chunks", "cache", "line", "breaker", "readahead",
-    "cameras", "jsontext", "document", "options", "fields", "values", "schema", "inverse", "spec", "sessions", "tree",
-    "treatment", "status", "entries", "camera_folder", "session_folder", "view", "folder",
+    "errors", "timers", "words", "instants", "clocks", "names", "chunks", "latencies", "cache", "line", "budget",
+    "breaker", "readahead", "cameras", "jsontext", "document", "options", "fields", "values", "schema", "inverse",
+    "spec", "sessions", "tree", "treatment", "status", "entries", "camera_folder", "session_folder", "view", "folder",
     "delivery", "batch", "ledger", "manifest",
 ]  # fmt: skip
 
