@@ -17,7 +17,6 @@ the best possible one, which knows the future, in tests/unit/test_cache.py.
 import bisect
 import collections
 import dataclasses
-import math
 
 from axxonfs.core.chunks import KIB, Data, Range
 
@@ -167,11 +166,6 @@ class ChunkCache:
                 return False
             place = found[0][2] + len(found[1].data)
         return True
-
-    def room_bytes(self, file: int, place: int) -> float:
-        """Return how many bytes after `place` come before the next chunk that is here; infinity where none is."""
-        starts = (start for key_file, _, start in self._chunks if key_file == file and start > place)
-        return min(starts, default=math.inf) - place
 
     def put(self, file: int, size: int, start: int, data: Data, now_s: float, wanted_bytes: int = 0) -> int:
         """Take a checked chunk of chunk size `size`, and let others go until the budget holds; return as `shrink`.

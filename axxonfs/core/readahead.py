@@ -118,8 +118,8 @@ class ReadAhead:
         self._streams: dict[int, _Stream] = {}
         self._next_stream = 0
         self.readers = 1
-        # How much a stream for a seek, or for a run, that begins at a byte may have in flight at most.
-        self.most_in_flight: Callable[[int, bool], float] = lambda _place, _seek: math.inf
+        # How much a stream may have in flight at most: for a seek, or else for a run.
+        self.most_in_flight: Callable[[bool], float] = lambda _seek: math.inf
 
     @property
     def streams(self) -> int:
@@ -237,7 +237,7 @@ class ReadAhead:
             stream.window = 0
         backward = self._backward(place, stop)
         offset = self._begin(place, backward)
-        in_flight_bytes = self._in_flight(offset, self._line.seek_bytes, seek=True)
+        in_flight_bytes = within(min(self._line.seek_bytes, self.most_in_flight(True)))  # noqa: FBT003 - a seek
         stream = _Stream(offset, offset, stop, now_s, self.sizes.narrow, in_flight_bytes, backward=backward)
         return [*actions, self._open(stream)]
 
@@ -252,11 +252,6 @@ class ReadAhead:
         fetched = (end for other in self._streams.values() for end in (other.start, other.next) if end <= place)
         offset = max(place - back_bytes, *fetched, 0)
         return min(place, offset) // self.sizes.narrow * self.sizes.narrow
-
-    def _in_flight(self, place: int, wanted_bytes: int, *, seek: bool) -> int:
-        """Return how much a stream that begins at `place` is to have in flight: no more than it can bring."""
-        after = min((other.start for other in self._streams.values() if other.start > place), default=math.inf)
-        return within(min(wanted_bytes, after - place, self.most_in_flight(place, seek)))
 
     def _open(self, stream: _Stream) -> Start:
         number = self._next_stream
@@ -286,7 +281,7 @@ class ReadAhead:
             return []
         fast = run and self._line.is_fast
         wanted_bytes = self._line.run_bytes if fast else self._line.seek_bytes
-        in_flight_bytes = self._in_flight(in_flight_end, wanted_bytes, seek=not fast)
+        in_flight_bytes = within(min(wanted_bytes, self.most_in_flight(not fast)))
         # Large chunks in a small window would come one at a time.
         wide = fast and in_flight_bytes > self.sizes.wide
         chunk_bytes = self.sizes.wide if wide else self.sizes.narrow

@@ -56,7 +56,7 @@ class ResultReader:
         self._file = pool.add(self)
         limits = limits or pool.limits
         self._policy = readahead.ReadAhead(source.size_bytes, pool.sizes, pool.line, limits)
-        self._policy.most_in_flight = self._most_in_flight
+        self._policy.most_in_flight = lambda seek: pool.budget.most_in_flight(seek=seek)
         # Where nothing is read ahead, nothing is taken that nobody asked for, though it may have come.
         self._most_at_once = None if limits.max_window else 1
         self._waits: dict[_Wait, None] = {}
@@ -170,10 +170,6 @@ class ResultReader:
     def _ask(self, begin: int, end: int, missing: Sequence[chunks.Range]) -> None:
         self._policy.readers = self._pool.cache.readers(self._file)
         self._apply(self._policy.on_read(begin, end, missing, trio.current_time()))
-
-    def _most_in_flight(self, place: int, seek: bool) -> float:  # noqa: FBT001 - what a policy asks
-        """Return how much a stream from `place` on may have in flight: what the budget has, and what is not here."""
-        return min(self._pool.budget.most_in_flight(seek=seek), self._pool.cache.room_bytes(self._file, place))
 
     async def _wait(self, wait: _Wait, deadline_s: float) -> None:
         """Wait for the bytes, or for a reason to ask for them again."""

@@ -191,7 +191,7 @@ def test_a_reader_that_never_waits_stays_narrow() -> None:
 
 def test_where_the_mount_has_no_room_streams_stay_narrow() -> None:
     server = Server(200, fast_line())
-    server.policy.most_in_flight = lambda _place, _seek: 0
+    server.policy.most_in_flight = lambda _seek: 0
     for place in range(0, 200, 2):
         server.read(place, place + 1)
     assert server.wide == 0
