@@ -18,6 +18,7 @@ from typing import Any
 import trio
 
 from axxonfs.core import errors, sessions, spec, timers
+from axxonfs.core.chunks import Data
 from axxonfs.core.view import Entry, Settings, View
 from axxonfs.exporting.catalog import Catalog
 from axxonfs.exporting.doubts import Outcome
@@ -27,7 +28,7 @@ from axxonfs.fsspec import picture
 from axxonfs.fsspec.loop import Loop
 from axxonfs.fsspec.options import Setup
 from axxonfs.fsspec.picture import Info, Wanted
-from axxonfs.fsspec.readers import Data, Readers
+from axxonfs.fsspec.readers import Readers
 from axxonfs.reading.pool import Counters, Pool
 from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.channel import Link

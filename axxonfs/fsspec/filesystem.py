@@ -1,15 +1,16 @@
 """`axxon://`: the export sessions of a server as fsspec shows file systems.
 
 Decides what each question of fsspec means here: a session is a directory, its
-results are files, and nothing can be written but exports started. Holds no state
-but what it was made from, so it can be pickled, forked and used by many threads;
-all else is the client's of the process.
+results are files, and nothing can be written but exports started. What it was made
+from is all that it is pickled with; what else it holds can be had again from that,
+so it can be forked and used by many threads. State is the client's of the process.
 """
 
 import collections
 import contextlib
 import datetime as dt
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.spec import AbstractFileSystem
 
 from axxonfs.core import errors
+from axxonfs.core.chunks import Data
 from axxonfs.core.spec import parse_document
 from axxonfs.fsspec import clients, options, picture, urls
 from axxonfs.fsspec.client import Client
@@ -45,6 +47,7 @@ class AxxonFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         super().__init__(**words)
         with translated():
             self._words = options.check(words)
+        self._last: Client | None = None
 
     # -- names and pickles -------------------------------------------------------------
 
@@ -73,13 +76,16 @@ class AxxonFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         """Return the same for equal file systems in all processes."""
         return (type(self).__qualname__, *(f"{name}={value}" for name, value in sorted(self._words.items())))
 
-    @property
+    @functools.cached_property
     def _setup(self) -> options.Setup:
         return options.complete(self._words)
 
     @property
     def _client(self) -> Client:
-        return clients.client(self._setup)
+        """The client of this process: the one used last, unless it was closed or left in a parent."""
+        if self._last is None or not self._last.runs:
+            self._last = clients.client(self._setup)
+        return self._last
 
     def close(self) -> None:
         """End this process's connections and login; the next use makes new ones."""
@@ -172,7 +178,7 @@ class AxxonFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
             raise _read_only()
         return AxxonFile(self, path, mode, block_size=block_size, cache_options=cache_options, **kwargs)
 
-    def read_pieces(self, info: Info, start: int, end: int) -> Sequence[bytes | memoryview]:
+    def read_pieces(self, info: Info, start: int, end: int) -> Sequence[Data]:
         """Return bytes of a result, in pieces of any size; `info` is its description."""
         with translated():
             return self._client.read(picture.wanted(info), start, end)

@@ -4,26 +4,28 @@ Decides in which pieces much is read, how many readers there are, and that scatt
 ranges are read by themselves, without anything around them. Belongs to the loop.
 """
 
+import bisect
 import collections
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 
 import trio
 
-from axxonfs.core.chunks import assemble, merged_ranges
+from axxonfs.core import errors
+from axxonfs.core.chunks import Data, Range, assemble, merged_ranges
 from axxonfs.core.line import MIB
 from axxonfs.fsspec.picture import Wanted
 from axxonfs.reading.pool import Pool
 from axxonfs.reading.reader import ResultReader, Source
 
-# A read of more is made piece by piece, each with a deadline of its own.
-PIECE_BYTES = 4 * MIB
+# A read of more is made piece by piece, each with a deadline of its own. Chunks of a long run are as large, and so
+# come as they are, without a copy.
+PIECE_BYTES = MIB
 # Readers cost little, and the cache bounds their chunks; beyond this the one unused for longest goes.
 MOST_READERS = 128
 # Scattered ranges of one result that are on their way at once. Guessed: half of what all may have.
 MOST_SCATTERED = 8
-
-Data = bytes | memoryview
 
 
 @dataclasses.dataclass(slots=True)
@@ -57,33 +59,39 @@ class Readers:
 
     async def read_ranges(self, wanted: Wanted, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return scattered ranges. Raises as `ResultReader.read`."""
-        unit = self._pool.sizes.narrow
         # No chunk is asked for twice: what shares one is read as one.
-        runs = merged_ranges(ranges, unit, wanted.size_bytes)
-        pieces: dict[int, bytes | memoryview] = {}
+        runs = merged_ranges(ranges, self._pool.sizes.narrow, wanted.size_bytes)
         limits = dataclasses.replace(self._pool.limits, max_window=0, max_gap=0, max_streams=MOST_SCATTERED)
-        reader = ResultReader(self._pool, self._source(wanted), limits)
-        limiter = trio.CapacityLimiter(MOST_SCATTERED)
-        failures: list[Exception] = []
+        with contextlib.closing(ResultReader(self._pool, self._source(wanted), limits)) as reader:
+            pieces = await self._read_runs(reader, runs)
+        begins = [begin for begin, _ in runs]
+        return [
+            bytes(assemble(pieces[bisect.bisect(begins, begin) - 1], begin, end)) if end > begin else b""
+            for begin, end in ranges
+        ]
 
-        async def read_run(begin: int, end: int) -> None:
+    async def _read_runs(self, reader: ResultReader, runs: Sequence[Range]) -> list[list[tuple[int, Data]]]:
+        """Return the pieces of each run; the first error is raised when all have ended."""
+        pieces: list[list[tuple[int, Data]]] = [[] for _ in runs]
+        limiter = trio.CapacityLimiter(MOST_SCATTERED)
+        failures: list[errors.AxxonfsError] = []
+
+        async def read_run(number: int) -> None:
+            begin, end = runs[number]
             async with limiter:
-                if failures:
-                    return
                 try:
-                    pieces[begin] = await reader.read(begin, end - begin, self._deadline_s())
-                except Exception as error:  # noqa: BLE001 - raised again, and not in a group
+                    for place in range(begin, 0 if failures else end, PIECE_BYTES):
+                        size = min(PIECE_BYTES, end - place)
+                        pieces[number].append((place, await reader.read(place, size, self._deadline_s())))
+                except errors.AxxonfsError as error:
                     failures.append(error)
 
-        try:
-            async with trio.open_nursery() as nursery:
-                for begin, end in runs:
-                    nursery.start_soon(read_run, begin, end)
-        finally:
-            reader.close()
+        async with trio.open_nursery() as nursery:
+            for number in range(len(runs)):
+                nursery.start_soon(read_run, number)
         if failures:
             raise failures[0]
-        return [bytes(assemble(pieces.items(), begin, end)) if end > begin else b"" for begin, end in ranges]
+        return pieces
 
     def stop_idle(self) -> None:
         """Cancel the streams that nobody used for a while."""

@@ -185,9 +185,9 @@ def test_fifty_scattered_ranges_make_fifty_streams_at_most_and_fetch_what_they_t
         counters = fs.counters()
         touched = {place // CHUNK for pair in zip(starts, ends, strict=True) for place in (pair[0], pair[1] - 1)}
         assert counters.fetched_bytes == len(touched) * CHUNK
-        # What the server gave away beyond that is what was on its way when a stream was stopped.
-        sent = sum(call.messages for call in site.downloads())
-        assert sent <= len(touched) + 50 * 4
+        # A download has no end of its own: what the server gave away beyond that was on its way when it was stopped,
+        # in the window of the connection (three chunks), and in the buffers at both of its ends.
+        assert sum(call.messages for call in site.downloads()) <= len(touched) + 50 * 10
 
 
 def test_ranges_that_share_chunks_fetch_them_once(tmp_path: Path) -> None:
