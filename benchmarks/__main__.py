@@ -12,17 +12,17 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import rich.console
 
-from benchmarks import latency, plot, report, sharing, slow_line, throughput
+from benchmarks import latency, plot, report, sharing, slow_line, throughput, without_mount
 from benchmarks.clip import make_clip
 from benchmarks.facts import machine_facts
 from benchmarks.listing import listing
 from benchmarks.server import Contents
-from benchmarks.sheet import FULL, QUICK, Sheet
+from benchmarks.sheet import FULL, QUICK, Figure, Sheet
 from benchmarks.stage import Stage
 
 Scenario = Callable[[Stage, Sheet], None]
@@ -40,12 +40,15 @@ SCENARIOS: Mapping[str, Scenario] = {
     "players": sharing.players,
     "small": sharing.small,
     "beside-copy": sharing.beside_copy,
+    "fsspec": without_mount.fsspec,
+    "scaling": without_mount.scaling,
 }
 PLAIN_SCENARIOS: Mapping[str, Scenario] = {"alone": throughput.alone, "sequential": throughput.sequential}
 NAMES = (*PLAIN_SCENARIOS, *SCENARIOS, "listing")
-PICTURE = Path(__file__).parents[1] / "docs" / "benchmarks.svg"
-# The longest scenario takes so many fresh files: a copy takes twelve, in every round.
-_FILES = 160
+DOCS = Path(__file__).parents[1] / "docs"
+PICTURES = {"benchmarks.svg": plot.draw, "scaling.svg": plot.draw_scaling}
+# The longest scenario takes so many fresh files: each worker of each round one.
+_FILES = 480
 _CLIPS = 8
 _WIDTH = 120  # where nobody looks
 
@@ -69,8 +72,9 @@ def main() -> int:
     report.show(console, facts, sheet)
     console.print(f"Saved as {report.save(facts, sheet, quick=args.quick).name} in benchmarks/results.")
     if not (args.quick or args.only):
-        plot.draw(sheet.figures, PICTURE)
-        console.print(f"Drew docs/{PICTURE.name}.")
+        for name, draw in PICTURES.items():
+            draw(sheet.figures, DOCS / name)
+            console.print(f"Drew docs/{name}.")
     return 0
 
 
@@ -78,18 +82,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="smaller files, fewer rounds: for trying something")
     parser.add_argument("--only", action="append", choices=sorted(set(NAMES)), metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--plot", action="store_true", help=f"draw docs/{PICTURE.name} from the last run, and exit")
+    parser.add_argument("--plot", action="store_true", help="draw the pictures in docs/ from the last runs, and exit")
     return parser
 
 
 def _plot(console: rich.console.Console) -> int:
+    drawn = [name for name, draw in PICTURES.items() if _drew(console, name, draw)]
+    if not drawn:
+        console.print("There is no run that measured enough to draw: python -m benchmarks makes one.")
+    return not drawn
+
+
+def _drew(console: rich.console.Console, name: str, draw: Callable[[Sequence[Figure], Path], None]) -> bool:
+    """Draw a picture from the last run that measured what it shows; return whether there is one."""
     for path in report.newest_first():
         with contextlib.suppress(LookupError):
-            plot.draw(report.load(path), PICTURE)
-            console.print(f"Drew docs/{PICTURE.name} from {path.name}.")
-            return 0
-    console.print("There is no run that measured enough to draw: python -m benchmarks makes one.")
-    return 1
+            draw(report.load(path), DOCS / name)
+            console.print(f"Drew docs/{name} from {path.name}.")
+            return True
+    return False
 
 
 def _run(sheet: Sheet, names: list[str]) -> None:

@@ -47,6 +47,8 @@ _STEPS = ("head", "last 512 KiB", "seek to 40 %", "+30 MB", "-10 MB")
 BARS: tuple[Bar, ...] = (
     *_sequential(TLS),
     *_sequential(PLAIN),
+    Bar("fsspec/0", "sequential read through fsspec, TLS, 0 ms: of the bare drain", 0.9, at_least=True),
+    Bar("fsspec/20", "sequential read through fsspec, TLS, 20 ms: of the bare drain", 0.9, at_least=True),
     Bar("again/tmpfs", "again, from the page cache: of reading from tmpfs", 0.8, at_least=True),
     Bar("again/reads", "again, from the page cache: READs that reach the daemon", 0, unit="READs"),
     Bar("random/0", "64 KiB at random, O_DIRECT, 0 ms: p50 of sshfs's", 1.0),

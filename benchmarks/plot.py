@@ -16,12 +16,14 @@ from matplotlib.ticker import ScalarFormatter
 from benchmarks.bars import TLS
 from benchmarks.latency import SECOND, player_steps
 from benchmarks.sheet import Figure
+from benchmarks.without_mount import COUNTS, LINES
 
 _MOUNTS = ("axxonfs", "rclone", "sshfs")
 _NAMES = {"axxonfs": "axxonfs", "rclone": "rclone mount", "sshfs": "sshfs", "bare": "a Python loop over the call"}
 _COLOURS = {"axxonfs": "#1f6feb", "rclone": "#d29922", "sshfs": "#8957e5", "bare": "#8b949e"}
 _ROUND_TRIPS = ("0 ms", "20 ms", "60 ms")
 _SIZE_INCHES = (10.0, 4.0)
+_CURVE_INCHES = (6.5, 3.6)
 
 
 def draw(figures: Sequence[Figure], path: Path) -> None:
@@ -32,6 +34,25 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
     _throughput(left, figures)
     _opening(right, figures)
     picture.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(_NAMES), frameon=False)
+    path.parent.mkdir(exist_ok=True)
+    picture.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def draw_scaling(figures: Sequence[Figure], path: Path) -> None:
+    """Write the picture of workers against throughput; LookupError as `draw`."""
+    mpl.rcParams.update({"svg.hashsalt": "axxonfs", "svg.fonttype": "none", "font.size": 9})
+    picture = Picture(figsize=_CURVE_INCHES, layout="constrained")
+    axes = picture.subplots()
+    for line, colour in zip(LINES, _COLOURS.values(), strict=False):
+        heights = [_median(figures, "scaling", str(line), f"workers: {count}") for count in COUNTS]
+        axes.plot(COUNTS, heights, marker="o", color=colour, label=f"round trip {line}")
+    axes.set_title("Hashing results by several workers (TLS, two cores for server and workers)")
+    axes.set_xlabel("worker processes")
+    axes.set_ylabel("MB/s of all together")
+    axes.set_xticks(COUNTS)
+    axes.set_ylim(bottom=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
     path.parent.mkdir(exist_ok=True)
     picture.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 

@@ -16,6 +16,7 @@ from benchmarks import peers, server
 from benchmarks.drain import Drain, draining
 from benchmarks.mounts import Mount, do_nothing, mount_of_files, mount_of_results, mounted_axxonfs
 from benchmarks.proxy import Address, Line, Proxy, lined
+from benchmarks.workers import Worker, working
 
 LOOPBACK = Line()
 # rclone asks for each file when it lists them, so there are no more than one mount needs.
@@ -91,6 +92,15 @@ class Stage:
             draining(address, self.server.ca_file) as drain,
         ):
             yield drain
+
+    @contextlib.contextmanager
+    def workers(self, count: int, line: Line = LOOPBACK) -> Iterator[list[Worker]]:
+        """Start processes that read through fsspec."""
+        with (
+            _lined(self.server.address, line) as (address, _),
+            working(address, self.server.ca_file, count) as workers,
+        ):
+            yield workers
 
     def fresh_pipe(self) -> Path:
         """Return a new named pipe."""
