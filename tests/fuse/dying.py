@@ -1,6 +1,6 @@
 """axxonfs as users run it, but for one thing: it kills itself at a named step of a start.
 
-`python -m tests.fuse.dying FILE COMMAND...` runs `axxonfs COMMAND...`. At SIGUSR1 it
+`python -m tests.fuse.dying FILE COMMAND...` runs `axxonfs COMMAND...`. At SIGUSR2 it
 takes the name of a step from FILE, which it removes then, and when that step comes
 next, SIGKILL ends it. The steps are wrapped around the program from outside:
 nothing in axxonfs knows of them.
@@ -82,7 +82,7 @@ def _run() -> int:
         _arm(STEPS[order.read_text()])
         order.unlink()
 
-    signal.signal(signal.SIGUSR1, take_order)
+    signal.signal(signal.SIGUSR2, take_order)
     return main.main(sys.argv[2:])
 
 

@@ -97,7 +97,7 @@ class Machine:
         """Let the daemon kill itself when it next comes to a step."""
         assert self.rig.process is not None
         self.order.write_text(step)
-        self.rig.process.send_signal(signal.SIGUSR1)
+        self.rig.process.send_signal(signal.SIGUSR2)
         wait_until(lambda: not self.order.exists(), "the daemon to take the order")
 
     @property
