@@ -22,7 +22,7 @@ from tests.fuse.harness import PASSWORD, QUICK, USER, Rig, needs, pattern_file, 
 MIB = 1 << 20
 AWAY = "server away"
 # How long the line is dead in the middle of a copy. A minute is what is promised; CI takes less of everybody's time.
-BLACK_HOLE_S = float(os.environ.get("AXXONFS_BLACK_HOLE_S", "15"))
+BLACK_HOLE_S = float(os.environ.get("AXXONFS_BLACK_HOLE_S", "8"))
 # What is answered from memory may wait for the processor, never for the server.
 MEMORY_S = 2.0
 
