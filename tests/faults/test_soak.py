@@ -33,6 +33,7 @@ CHURN_PER_S = 4
 READ_TIMEOUT_S = 20.0
 # A read that began while a trouble lasted may end a deadline later, and its program needs the processor to say so.
 GRACE_S = READ_TIMEOUT_S + 5
+LOGIN_PAUSE_S = 60.0  # three failed logins in a row
 QUIET_S = 6.0
 SAMPLE_S = 5.0
 KIB, MIB = 1024, 1 << 20
@@ -269,7 +270,8 @@ class Soak:
         )
 
     def _near(self, complaint: Complaint, episode: troubles.Episode) -> bool:
-        return episode.began_s <= complaint.at_s <= episode.ended_s + GRACE_S
+        lasting_s = LOGIN_PAUSE_S if episode.trouble.explains == troubles.NO_LOGIN else 0.0
+        return episode.began_s <= complaint.at_s <= episode.ended_s + GRACE_S + lasting_s
 
     def report(self, quiet: Sample) -> str:
         """Return the figures."""

@@ -71,10 +71,13 @@ def certificate(change: Change) -> Trouble:
     def end(rig: Rig) -> None:
         rig.sim.change_certificate("renewed")
 
-    return Trouble(f"certificate {change}", begin, end)
+    return Trouble(f"certificate {change}", begin, end, explains=NO_LOGIN)
 
 
 BAD_CHUNK = frozenset({errno.EIO})
+# A login that the server put off, or a token that it refused twice, is left alone for 15 s and then longer, up to
+# five minutes; a certificate that may not be trusted is refused at once.
+NO_LOGIN = frozenset({errno.EACCES, errno.EIO})
 TROUBLES: tuple[Trouble, ...] = (
     fault("DownloadFile", "cut", after_chunks=2, times=20),
     fault("DownloadFile", "cut", after_chunks=0, status="INTERNAL", times=5),
@@ -83,7 +86,7 @@ TROUBLES: tuple[Trouble, ...] = (
     fault("DownloadFile", "slow", after_chunks=1, delay_s=0.3),
     fault("DownloadFile", "status", status="UNAVAILABLE"),
     fault("DownloadFile", "status", status="RESOURCE_EXHAUSTED"),
-    fault("DownloadFile", "status", status="UNAUTHENTICATED", times=3),
+    fault("DownloadFile", "status", status="UNAUTHENTICATED", times=3, explains=NO_LOGIN),
     fault("DownloadFile", "huge_chunk", after_chunks=1, times=2),
     fault("DownloadFile", "wrong_index", after_chunks=1, times=3, explains=BAD_CHUNK),
     fault("DownloadFile", "skip_chunk", after_chunks=1, times=3, explains=BAD_CHUNK),
@@ -100,8 +103,8 @@ TROUBLES: tuple[Trouble, ...] = (
     fault("GetSessionState", "status", status="INTERNAL"),
     fault("*", "status", status="UNAVAILABLE"),
     fault("*", "delay", delay_s=1.0),
-    switched("locked account", login="locked"),
-    switched("limit of connections", login="limit"),
+    switched("locked account", explains=NO_LOGIN, login="locked"),
+    switched("limit of connections", explains=NO_LOGIN, login="limit"),
     switched("chunks clamped to 16 KiB", chunk_size_limit_kb=16),
     switched("node offline", node_offline=True),
     Trouble("all tokens end", lambda rig: rig.sim.logins.revoke_all(), nothing),
