@@ -1,5 +1,6 @@
-# setup: what the rest needs.  demo: see it work.  test, check, bench: what its developers run.
-.PHONY: setup demo test check bench reliability soak clean
+# setup: what the rest needs.  demo: see it work.  package: a wheel and Debian packages, in dist/.
+# test, test-system, check, bench: what its developers run.
+.PHONY: setup demo test test-system check bench package reliability soak clean
 
 python := .venv/bin/python
 inputs := pyproject.toml constraints.txt scripts/setup
@@ -12,6 +13,12 @@ setup: .venv/.setup-run
 .venv/.setup-test: $(inputs)
 	scripts/setup test
 
+.venv/.setup-package: $(inputs)
+	scripts/setup package
+
+.venv/.setup-system: $(inputs)
+	scripts/setup system
+
 .venv/.setup-bench: $(inputs)
 	scripts/setup bench
 
@@ -21,7 +28,17 @@ demo: .venv/.setup-run
 
 # TESTS=tests/unit narrows it; ARGS=... goes to pytest.
 test: .venv/.setup-test
-	.venv/bin/pytest $(ARGS) $(TESTS)
+	.venv/bin/pytest --ignore=tests/system $(ARGS) $(TESTS)
+
+# In a Debian that is booted in a container, with the packages installed; needs root.
+test-system: package .venv/.setup-system
+	.venv/bin/pytest tests/system $(ARGS)
+
+package: .venv/.setup-package
+	rm -rf dist build/documents
+	$(python) -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
+	$(python) -m release.documents build/documents
+	release/build-deb dist/axxonfs-*.whl build/documents dist
 
 check: .venv/.setup-test
 	.venv/bin/ruff check .

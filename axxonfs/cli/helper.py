@@ -36,7 +36,7 @@ _FAIL_AFTER_S: Final = 3.0
 def run(argv: Sequence[str] | None = None) -> int:
     """Mount, and return the exit status in the words of mount(8)."""
     began_s = time.monotonic()
-    status = main.run(lambda: arguments(_parser().parse_args(argv)))
+    status = main.run(lambda: arguments(parser().parse_args(argv)))
     if status == exits.OK:
         return exits.OK
     if os.environ.get("INVOCATION_ID") and not sys.stdin.isatty():
@@ -44,19 +44,20 @@ def run(argv: Sequence[str] | None = None) -> int:
     return _USAGE if status == exits.USAGE else _FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of what mount(8) may pass."""
+    helper = argparse.ArgumentParser(
         prog="mount.axxonfs", description="What mount(8) runs for `mount -t axxonfs SPEC DIR` and for lines of fstab."
     )
-    parser.add_argument("spec", metavar="SPEC", help="[USER@]HOST[:PORT], or the absolute path of a configuration file")
-    parser.add_argument("directory", metavar="DIR", help="an empty directory")
-    parser.add_argument("-s", dest="sloppy", action="store_true", help="pass over options that are unknown")
-    parser.add_argument("-f", dest="fake", action="store_true", help="look at the options only; mount nothing")
-    parser.add_argument("-n", dest="no_mtab", action="store_true", help="without effect")
-    parser.add_argument("-v", dest="verbose", action="store_true", help="log more, as log_level=debug")
-    parser.add_argument("-N", dest="namespace", metavar="NAMESPACE", help="not possible, and refused")
-    parser.add_argument("-t", dest="type", metavar="TYPE", help="without effect")
-    parser.add_argument(
+    helper.add_argument("spec", metavar="SPEC", help="[USER@]HOST[:PORT], or the absolute path of a configuration file")
+    helper.add_argument("directory", metavar="DIR", help="an empty directory")
+    helper.add_argument("-s", dest="sloppy", action="store_true", help="pass over options that are unknown")
+    helper.add_argument("-f", dest="fake", action="store_true", help="look at the options only; mount nothing")
+    helper.add_argument("-n", dest="no_mtab", action="store_true", help="without effect")
+    helper.add_argument("-v", dest="verbose", action="store_true", help="log more, as log_level=debug")
+    helper.add_argument("-N", dest="namespace", metavar="NAMESPACE", help="not possible, and refused")
+    helper.add_argument("-t", dest="type", metavar="TYPE", help="without effect")
+    helper.add_argument(
         "-o",
         dest="words",
         action="append",
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OPTION,...",
         help="the options of `axxonfs mount`, and those of fstab",
     )
-    return parser
+    return helper
 
 
 def arguments(args: argparse.Namespace) -> argparse.Namespace:

@@ -11,7 +11,7 @@ import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, cast
 
 from axxonfs.cli import exits, logs
@@ -67,22 +67,22 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         ConfigurationError: the command needs packages that are not there.
         SystemExit: argparse has said what is wrong.
     """
-    return _parser(words).parse_args(words)
+    return parser([word for word in words if not word.startswith("-")][:1]).parse_args(words)
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser(wanted: Collection[str]) -> argparse.ArgumentParser:
+    """Return the parser of `axxonfs`; of the commands only those that are wanted have their own arguments."""
+    whole = argparse.ArgumentParser(
         prog="axxonfs", description="Mount the export sessions of an Axxon One server as a file system."
     )
-    parser.add_argument("--version", action="version", version=importlib.metadata.version("axxonfs"))
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    chosen = next((word for word in words if not word.startswith("-")), None)
+    whole.add_argument("--version", action="version", version=importlib.metadata.version("axxonfs"))
+    subparsers = whole.add_subparsers(required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
-        if name == chosen:
+        if name in wanted:
             _load(name).add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=text)
-    return parser
+    return whole
 
 
 def _load(name: str) -> _Command:

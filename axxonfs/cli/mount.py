@@ -6,6 +6,7 @@ mount does. Where the options come from is decided in axxonfs.cli.settings.
 
 import argparse
 import os
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from axxonfs.core import errors
 from axxonfs.fs import mount, privileges
 from axxonfs.fs.options import MountOptions
 from axxonfs.remote.credentials import PASSWORD_VARIABLE, Credentials
+
+_HELP_COLUMNS = 78  # of the 80 of a terminal, as argparse has it
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -65,7 +68,12 @@ def make_plan(args: argparse.Namespace) -> mount.Plan:
 
 def _option_help() -> str:
     rows = MountOptions.model_fields.items()
-    return "\n".join(f"  {name:<14} {field.description}" for name, field in rows)
+    return "\n".join(
+        textwrap.fill(
+            field.description or "", _HELP_COLUMNS, initial_indent=f"  {name:<14} ", subsequent_indent=17 * " "
+        )
+        for name, field in rows
+    )
 
 
 def _serve_here(plan: mount.Plan) -> int:

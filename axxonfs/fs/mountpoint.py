@@ -10,12 +10,14 @@ import os
 import re
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from axxonfs.core import errors
 
 FSTYPE = "fuse.axxonfs"
 _ANSWER_TIMEOUT_S = 2.0
+AUTOFS = "autofs"  # where systemd mounts at the first access
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -40,15 +42,19 @@ def mounted_path(path: str) -> Path:
 
 
 def find(mountpoint: Path) -> Mounted | None:
-    """Return what is mounted at the absolute path, the topmost where mounts are stacked."""
-    found = None
+    """Return what is mounted at the absolute path, the topmost where mounts are stacked; an automount is nothing."""
+    found = [mounted for mounted in _mounts(mountpoint) if mounted.fstype != AUTOFS]
+    return found[-1] if found else None
+
+
+def _mounts(mountpoint: Path) -> Iterator[Mounted]:
+    """Yield what is mounted at the absolute path, from the bottom up."""
     for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
         fields, _, tail = line.partition(" - ")
         where = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields.split()[4])
         if where == str(mountpoint):
             fstype, source, *_ = tail.split()
-            found = Mounted(fstype, source)
-    return found
+            yield Mounted(fstype, source)
 
 
 def is_dead(mountpoint: Path) -> bool:
@@ -99,7 +105,8 @@ def check(mountpoint: Path) -> None:
         raise errors.MountpointBusyError(
             f"{mountpoint} is in use by {mounted.source} ({mounted.fstype}): run `axxonfs umount {mountpoint}` first"
         )
-    if mounted is not None:
+    # To look into what waits for this very mount would wait for it, too.
+    if mounted is not None or any(waiting.fstype == AUTOFS for waiting in _mounts(mountpoint)):
         return
     try:
         if not mountpoint.is_dir():
