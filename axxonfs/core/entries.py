@@ -49,7 +49,26 @@ class Changed:
     ino: int
 
 
-Notice = Gone | Changed
+@dataclasses.dataclass(frozen=True, slots=True)
+class Appeared:
+    """An entry that nobody made through the kernel; whoever watches its directory should know."""
+
+    parent: int
+    path: tuple[bytes, ...]  # the names from the root on
+    is_directory: bool
+
+
+Notice = Gone | Changed | Appeared
+
+
+def appeared(node: tree.Node) -> Appeared:
+    """Return that a node is new."""
+    path: list[bytes] = []
+    step: tree.Node | None = node
+    while step is not None and step.parent is not None:
+        path.insert(0, step.name)
+        step = step.parent
+    return Appeared(node.parent.ino if node.parent else 0, tuple(path), node.is_directory)
 
 
 def drop(nodes: tree.Tree, node: tree.Node, now_ns: int) -> Gone:

@@ -19,6 +19,7 @@ from axxonfs.core.entries import (
     Notice,
     Result,
     Settings,
+    appeared,
     drop,
     file_of,
     verbs,
@@ -67,14 +68,15 @@ class SessionFolders:
         notices: list[Notice] = [drop(self._tree, node, now_ns) for node in stale]
         for name, file in wanted.items():
             if name not in entry.node.entries:
-                self._add_result(entry, name, file, now_ns)
+                notices.append(self._add_result(entry, name, file, now_ns))
         return notices
 
-    def _add_result(self, entry: Entry, name: bytes, file: sessions.ResultFile, now_ns: int) -> None:
+    def _add_result(self, entry: Entry, name: bytes, file: sessions.ResultFile, now_ns: int) -> Notice:
         node = self._tree.add(entry.node, name, Result(entry, file), mode=TEXT_MODE, now_ns=now_ns)
         # Never "now": a changing mtime drops the kernel's pages, and rsync copies again.
         end = file.end or entry.session.requested[1]
         node.mtime_ns = node.ctime_ns = int(end.timestamp()) * _NS if end else 0
+        return appeared(node)
 
     def _name_results(self, entry: Entry) -> None:
         # A name once given stays: only a file that has none gets one, in one go with the others.

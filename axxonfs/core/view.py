@@ -16,6 +16,7 @@ from axxonfs.core.cameras import Camera
 from axxonfs.core.entries import (
     DIRECTORY_MODE,
     TEXT_MODE,
+    Appeared,
     Changed,
     Control,
     Entry,
@@ -24,6 +25,7 @@ from axxonfs.core.entries import (
     Result,
     SessionInfo,
     Settings,
+    appeared,
     drop,
     state_word,
 )
@@ -33,6 +35,7 @@ from axxonfs.wire import export_service_pb2
 
 __all__ = [
     "LISTINGS_BEFORE_DROPPED",
+    "Appeared",
     "Changed",
     "Control",
     "Entry",
@@ -221,8 +224,7 @@ class View:
     def _take(self, info: SessionInfo) -> list[Notice]:
         entry = self.entries.get(info.session.id)
         if entry is None:
-            self._add(info)
-            return []
+            return [self._add(info)]
         session = sessions.session_of(info) if entry.info != info else entry.session
         # A listing may be older than an answer that came before it: what is finished does not run again.
         if session is entry.session or (entry.session.state in sessions.FINISHED and session.state in _GOING):
@@ -238,7 +240,7 @@ class View:
         notices = self._folders.show_results(entry, _ns(self._now_s)) if now != shown else []
         return notices + self._refresh(entry)
 
-    def _add(self, info: SessionInfo) -> None:
+    def _add(self, info: SessionInfo) -> Notice:
         facts = self.known.pop(info.session.id, None) or Facts()
         entry = Entry(info, sessions.session_of(info), facts)
         self._note_finish(entry)
@@ -254,6 +256,7 @@ class View:
         folder = tree.Folder(Populate(self._folders, entry, lambda: _ns(self._now_s)))
         entry.node = self.tree.add(self.sessions, name.encode(), folder, mode=DIRECTORY_MODE, now_ns=_ns(self._now_s))
         self.entries[entry.session.id] = entry
+        return appeared(entry.node)
 
     def _note_finish(self, entry: Entry) -> None:
         if entry.session.state in sessions.FINISHED and entry.facts.finished_s is None:

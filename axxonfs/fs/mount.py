@@ -19,7 +19,7 @@ import trio
 
 from axxonfs.core import errors, status, timers, tree
 from axxonfs.core.latencies import Latencies
-from axxonfs.core.view import Changed, Gone, Notice, Settings, View
+from axxonfs.core.view import Appeared, Changed, Gone, Notice, Settings, View
 from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs import about, inside, kernel, mountpoint, privileges
 from axxonfs.fs import journal as journals
@@ -27,6 +27,7 @@ from axxonfs.fs.handles import Pollers
 from axxonfs.fs.metrics import Metrics
 from axxonfs.fs.operations import Operations
 from axxonfs.fs.options import MountOptions
+from axxonfs.fs.reveal import Revealer
 from axxonfs.fs.state import MountState
 from axxonfs.reading.pool import Pool
 from axxonfs.reading.tasks import Tasks
@@ -88,10 +89,13 @@ def run(plan: Plan, ready: Callable[[], None], say: Say = lambda _: None) -> Non
     kernel.bound_malloc()
     mountpoint.check_fuse()
     mountpoint.check(plan.mountpoint)
-    with contextlib.closing(journals.Journal(plan.state_directory)) as journal:
+    revealer = Revealer()
+    if not plan.options.ro:
+        revealer.fork()
+    with contextlib.closing(revealer), contextlib.closing(journals.Journal(plan.state_directory)) as journal:
         link = _connect(plan, journal, say)
         try:
-            trio.run(_Live(plan, ExportClient(link), journal, ready, say).run)
+            trio.run(_Live(plan, ExportClient(link), journal, ready, say, revealer).run)
         finally:
             link.close()
 
@@ -130,13 +134,20 @@ class _Live:
     """One mount while it lives."""
 
     def __init__(
-        self, plan: Plan, client: ExportClient, journal: journals.Journal, ready: Callable[[], None], say: Say
+        self,
+        plan: Plan,
+        client: ExportClient,
+        journal: journals.Journal,
+        ready: Callable[[], None],
+        say: Say,
+        revealer: Revealer,
     ) -> None:
         self._plan = plan
         self._client = client
         self._journal = journal
         self._ready = ready
         self._say = say
+        self._revealer = revealer
         self._notifier = kernel.Notifier()
         self._pollers = Pollers(self._notifier.tell)
         options = plan.options
@@ -218,7 +229,7 @@ class _Live:
             rate_limit_bytes=options.rate_limit,
             breaker=self._catalog.breaker,
         )
-        return pool, MountState(options, self._catalog, pool, self._pollers, self._journal, tasks)
+        return pool, MountState(options, self._catalog, pool, self._pollers, self._journal, tasks, self._revealer)
 
     def _serve_in(self, nursery: trio.Nursery, pool: Pool, state: MountState, arriving: AsyncIterator[int]) -> None:
         mounted_s = time.time()
@@ -266,6 +277,7 @@ class _Live:
         )
         for problem in problems:
             log.info("kernel %s", problem)
+        self._revealer.begin(self._plan.mountpoint)
         log.info("mounted mountpoint=%s sessions=%d", self._plan.mountpoint, len(self._view.entries))
         try:
             self._ready()
@@ -330,6 +342,8 @@ class _Live:
                     self._notifier.tell(notice)
                 case Changed(ino):
                     self._pollers.changed(ino)
+                case Appeared():
+                    self._revealer.tell(notice)
 
     def _about(self, mounted_s: float) -> dict[str, object]:
         return about.document(self._client.link, self._plan.mountpoint, self._plan.options, mounted_s)

@@ -13,7 +13,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar, cast
 
 import pyfuse3
 
@@ -94,6 +94,8 @@ class Operations(pyfuse3.Operations):
     @_answers
     async def lookup(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """Find a name."""
+        if self._mount.revealer.denies(ctx.pid, parent_inode, name):
+            raise errors.NoSuchNameError("it is about to be revealed")
         node = self._tree.find(self._tree.get(parent_inode), name)
         self._tree.remember(node)
         return self._attributes(node)
@@ -325,14 +327,17 @@ class Operations(pyfuse3.Operations):
     async def mkdir(
         self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
-        """Refuse."""
-        raise errors.NotAllowedError("directories are made by the mount")
+        """Refuse, unless it is ourselves who show that there is a new one."""
+        return self._revealed(parent_inode, name, ctx) or _refuse("directories are made by the mount")
 
     @_answers
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make an empty regular file in `new/`; refuse all else."""
+        revealed = self._revealed(parent_inode, name, ctx)
+        if revealed is not None:
+            return revealed
         if not stat.S_ISREG(mode):
             raise errors.NotAllowedError("special files have no place here")
         node = self._new_folder(parent_inode).create(name, uid=ctx.uid, gid=ctx.gid, now_ns=time.time_ns())
@@ -353,6 +358,14 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Refuse."""
         raise errors.NotAllowedError("hard links have no place here")
+
+    def _revealed(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes | None:
+        """Return what is there already, to the process that makes it for others to see."""
+        if not self._mount.revealer.makes(ctx.pid, parent_inode, name):
+            return None
+        node = self._tree.find(self._tree.get(parent_inode), name)
+        self._tree.remember(node)
+        return self._attributes(node)
 
     def _new_folder(self, parent_inode: int) -> folder.NewFolder:
         new = self._mount.folder
@@ -403,6 +416,10 @@ def _timeouts(node: tree.Node) -> tuple[float, float]:
         case _:
             # Texts: st_size must be the length of the current text (measured).
             return ENTRY_TIMEOUT_S, 0
+
+
+def _refuse(words: str) -> NoReturn:
+    raise errors.NotAllowedError(words)
 
 
 def _more_than_size(fields: pyfuse3.SetattrFields) -> bool:

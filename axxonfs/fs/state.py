@@ -14,6 +14,7 @@ from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs import handles
 from axxonfs.fs.journal import Journal
 from axxonfs.fs.options import MountOptions
+from axxonfs.fs.reveal import Revealer
 from axxonfs.fs.saved import SavedFolder
 from axxonfs.fs.spec_handle import SpecHandle, hide_secrets
 from axxonfs.fs.starter import Starter
@@ -35,6 +36,7 @@ class MountState:
         pollers: handles.Pollers,
         journal: Journal,
         tasks: Tasks,
+        revealer: Revealer,
     ) -> None:
         self.options = options
         self.view = catalog.view
@@ -43,6 +45,7 @@ class MountState:
         self._pool = pool
         self._pollers = pollers
         self.tasks = tasks
+        self.revealer = revealer
         self._readers: dict[view.Result, ResultReader] = {}
         self.saved: SavedFolder | None = None
         self._starter: Starter | None = None

@@ -33,7 +33,7 @@ def unharmed(shared_rig: Rig, session: Path) -> Iterator[None]:
 
 
 def picture(rig: Rig) -> dict[Path, tuple[int, int, int, int]]:
-    paths = [path for path in rig.path.rglob("*") if path.name not in {"new", "stats.json"}]
+    paths = [path for path in rig.path.rglob("*") if path.name not in {"new", "stats.json", "metrics.prom"}]
     found = {path: path.stat() for path in paths}
     return {path: (each.st_mode, each.st_uid, each.st_ino, each.st_mtime_ns) for path, each in found.items()}
 

@@ -24,6 +24,7 @@ from axxonfs.fs.handles import Pollers
 from axxonfs.fs.journal import Journal
 from axxonfs.fs.operations import Operations
 from axxonfs.fs.options import MountOptions
+from axxonfs.fs.reveal import Revealer
 from axxonfs.fs.state import MountState
 from axxonfs.reading.pool import Pool
 from axxonfs.reading.tasks import Tasks
@@ -66,7 +67,7 @@ class Unmounted:
                 options = MountOptions()
                 # Streams stay open for a while when nobody reads any more; nobody waits for them.
                 pool = Pool(self._client, Tasks(streams), cache_bytes=4 << 20, chunk_size_bytes=1 << 20, max_streams=4)
-                state = MountState(options, catalog, pool, Pollers(lambda _handle: None), journal, tasks)
+                state = MountState(options, catalog, pool, Pollers(lambda _handle: None), journal, tasks, Revealer())
                 self._requests = Operations(state)
                 state.resume()
                 self._ready.set()

@@ -137,7 +137,7 @@ def test_a_second_rsync_copies_no_result_and_asks_the_server_for_nothing(
     second = run("rsync", "-a", "--itemize-changes", f"{mount.path}/", mirror)
     changed = {line.split(maxsplit=1)[1] for line in second.splitlines() if line.startswith(">f")}
     # Reading is use, so texts may say something else now.
-    assert {Path(name).name for name in changed} <= {"status.json", "stats.json"}
+    assert {Path(name).name for name in changed} <= {"status.json", "stats.json", "metrics.prom"}
     assert not mount.downloads()
 
 
