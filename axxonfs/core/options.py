@@ -169,6 +169,12 @@ def marker_of(options: export_pb2.Options) -> str | None:
     return next((setting.file_name for setting in options.settings if _is_marker(setting)), None)
 
 
+def file_name_of(options: export_pb2.Options) -> str | None:
+    """Return the setting that a marker stands in, whoever set it; None where it is not set."""
+    named = (setting.file_name for setting in options.settings if setting.HasField("file_name"))
+    return next(named, None)
+
+
 def without_marker(options: export_pb2.Options) -> export_pb2.Options:
     """Return a copy without markers."""
     copy = export_pb2.Options()

@@ -19,13 +19,14 @@ from axxonfs.core.cameras import Camera, find_archive, find_camera
 from axxonfs.core.errors import SpecError
 from axxonfs.core.inverse import spec_from_options
 from axxonfs.core.jsontext import mask_secrets, parse_document
-from axxonfs.core.options import Form, has_secret, marker_of, same_export, without_secrets
+from axxonfs.core.options import Form, file_name_of, has_secret, marker_of, same_export, without_secrets
 from axxonfs.core.schema import OUTPUT_OF_FORMAT, CameraEntry, PerCamera, Spec, spec_schema
 from axxonfs.wire import export_pb2
 
 __all__ = [
     "Resolved",
     "Spec",
+    "file_name_of",
     "has_secret",
     "marker_of",
     "mask_secrets",

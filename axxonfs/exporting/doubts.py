@@ -157,7 +157,8 @@ class Doubts:
 
     def _matches(self, intent: Intent, info: SessionInfo) -> bool:
         marker = spec.marker_of(intent.options)
-        if marker is not None:
+        # A server may leave that setting out of what it repeats: then what else is equal must do.
+        if marker is not None and spec.file_name_of(info.session.options) is not None:
             return spec.marker_of(info.session.options) == marker
         entry = self._catalog.view.entries.get(info.session.id)
         if info.session.id in intent.known or (entry is not None and entry.facts.own):

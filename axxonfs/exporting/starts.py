@@ -84,13 +84,13 @@ class Starts:
         await self._doubts.settle(intent)
 
     async def with_known(self, intent: Intent) -> Intent:
-        """Note which equal exports there are, where no marker will tell this one from them."""
-        if spec.marker_of(intent.options) is not None:
-            return intent
-        with contextlib.suppress(errors.AxxonfsError):
-            await self._catalog.refresh()
-        sessions_now = self._catalog.view.entries.values()
-        equal = (entry.session for entry in sessions_now if spec.same_export(entry.session.options, intent.options))
+        """Note which equal exports there are that no marker will tell this one from."""
+        if spec.marker_of(intent.options) is None:
+            with contextlib.suppress(errors.AxxonfsError):
+                await self._catalog.refresh()
+        listed = [entry.session for entry in self._catalog.view.entries.values()]
+        unmarked = (session for session in listed if spec.marker_of(session.options) is None)
+        equal = (session for session in unmarked if spec.same_export(session.options, intent.options))
         return dataclasses.replace(intent, known=frozenset(session.id for session in equal))
 
     async def start(self, intent: Intent, options: export_pb2.Options) -> None:

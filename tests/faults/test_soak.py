@@ -221,10 +221,9 @@ class Soak:
         """List and stat as people do: it is answered from memory, whatever goes wrong."""
         while self._goes_on():
             began_s = time.monotonic()
-            for number, session in enumerate(os.scandir(self.rig.path / "sessions")):
-                if number % 20 == 0:
-                    with contextlib.suppress(FileNotFoundError):
-                        [entry.stat() for entry in os.scandir(session.path)]
+            for session in [*(self.rig.path / "sessions").iterdir()][::20]:
+                with contextlib.suppress(FileNotFoundError):
+                    [path.stat() for path in session.iterdir()]
             self.longest_look_s = max(self.longest_look_s, time.monotonic() - began_s)
             time.sleep(2)
 

@@ -55,7 +55,7 @@ class Worker:
                 time.sleep(1)
 
     def _choose(self) -> Path | None:
-        sessions = [path.name for path in os.scandir(self._sessions)]
+        sessions = [path.name for path in self._sessions.iterdir()]
         if not sessions:
             return None
         directory = self._sessions / self._chance.choice(sessions)

@@ -19,6 +19,7 @@ from axxonfs.exporting.records import Intent
 from axxonfs.fs.journal import FileChanges, Journal, SavedFile
 from axxonfs.remote.exports import ExportClient
 from axxonfs.simulator.server import Simulator
+from axxonfs.simulator.switches import Switches
 from axxonfs.wire import export_pb2
 from tests.rpc.support import connect, make_simulator
 from tests.rpc.unmounted import Unmounted
@@ -176,4 +177,28 @@ def test_an_equal_export_that_was_there_before_is_not_taken_over(sim: Simulator,
             submit(mount, UNMARKED, outcome).join(60)
             assert outcome != [0]
             assert "the server lists no such export" in mount.read("new", "door.error").decode()
+            assert (own(mount), len(own(other))) == ([], 1)
+
+
+def test_a_lost_answer_is_found_where_the_server_does_not_repeat_the_marker(sim: Simulator, tmp_path: Path) -> None:
+    sim.switches = Switches(echoed_options="stripped")
+    with machine(sim, tmp_path / "a") as mount:
+        sim.faults.add(method="StartSession", action="lose_reply")
+        outcome = list[int]()
+        submit(mount, CLIP, outcome).join(60)
+        submit(mount, CLIP, outcome).join(60)
+        assert outcome == [0, 0]
+        [record] = sim.sessions.records()
+        assert own(mount) == [record.session_id]
+
+
+def test_an_equal_export_whose_marker_the_server_left_out_is_not_taken_over(sim: Simulator, tmp_path: Path) -> None:
+    sim.switches = Switches(echoed_options="stripped")
+    with machine(sim, tmp_path / "b") as other:
+        other.write(json.dumps(CLIP), "new", "door.json")
+        with machine(sim, tmp_path / "a") as mount:
+            sim.faults.add(method="StartSession", status="UNAVAILABLE")
+            outcome = list[int]()
+            submit(mount, CLIP, outcome).join(60)
+            assert outcome != [0]
             assert (own(mount), len(own(other))) == ([], 1)
