@@ -1,8 +1,11 @@
 """The tree as the mount shows it, against listings as a server sends them."""
 
 import datetime as dt
+import gc
 import json
+import sys
 import zoneinfo
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -489,3 +492,49 @@ def test_a_text_about_the_mount_has_the_time_of_its_last_change_and_wakes_who_fo
     assert shown.refresh_text(stats, NOW_S + 7) == [view.Changed(stats.ino)]
     assert stats.content.size == 5
     assert stats.mtime_ns == int((NOW_S + 7) * 1e9)
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    """Count the calls of Python functions that some work makes: unlike time, the same on every machine."""
+    count = 0
+
+    def note(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    gc.disable()  # others have functions called at its collections
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+    return count
+
+
+def many(sessions_: int, *changed: int) -> list[export_service_pb2.ListSessionsResponse.SessionInfo]:
+    """A listing of so many sessions, in which the results of some have another size."""
+    return [
+        builders.completed(f"hosts/Server/{number}", builders.file(size=1000 + (number in changed)))
+        for number in range(sessions_)
+    ]
+
+
+def cost_of_changes(count: int, *changed: int) -> tuple[int, int]:
+    """Return what an unchanged listing costs, and what changes in it cost besides; all texts have been looked at."""
+    shown = make_view()
+    shown.apply_listing(many(count), NOW_S)
+    for entry in shown.entries.values():
+        shown.tree.entries(entry.node)
+    same, other = many(count), many(count, *changed)
+    unchanged = calls_of(lambda: shown.apply_listing(same, NOW_S + 1))
+    return unchanged, calls_of(lambda: shown.apply_listing(other, NOW_S + 2)) - unchanged
+
+
+def test_a_change_costs_in_proportion_to_itself_and_not_to_the_number_of_sessions() -> None:
+    (few, one_of_few), (many_, one_of_many) = cost_of_changes(20, 7), cost_of_changes(2000, 7)
+    assert one_of_many == one_of_few > 0
+    # A session that did not change costs one comparison.
+    assert (many_ - few) / 1980 <= 1
+    _, five = cost_of_changes(2000, 7, 70, 700, 900, 1900)
+    assert five == 5 * one_of_many
