@@ -20,7 +20,7 @@ from urllib.parse import quote
 import grpc
 
 from axxonfs.core import errors
-from axxonfs.core.line import IN_FLIGHT_BYTES, SEEK_STEPS
+from axxonfs.core.line import IN_FLIGHT_BYTES, NARROW_BYTES, SEEK_STEPS
 from axxonfs.remote import filechunk
 from axxonfs.remote.certificates import Certificate, Endpoint
 from axxonfs.remote.credentials import Credentials
@@ -46,6 +46,9 @@ LOOKUP_TIMEOUT_S = 10.0
 # What a stream has in flight also uses up the window of its connection, for a
 # round trip: a probe right after another one would wait for it (measured). They take turns.
 _SEEK_CONNECTIONS = 4
+# Of the least step: one for each stream that a mount has open by default. Sixteen players all begin
+# with it, and four of them on one connection get less than they play (measured).
+_LEAST_CONNECTIONS = 16
 
 _OPTIONS: _Options = (
     # Identical channels would otherwise share one connection (measured).
@@ -338,6 +341,8 @@ class Link:
 
 
 def _connections(in_flight_bytes: int) -> int:
+    if in_flight_bytes == NARROW_BYTES:
+        return _LEAST_CONNECTIONS
     # What is for runs waits for no window.
     return _SEEK_CONNECTIONS if in_flight_bytes in SEEK_STEPS else 1
 

@@ -373,6 +373,23 @@ async def test_closing_the_link_breaks_its_streams(result: Result) -> None:
             await stream.receive()
 
 
+async def test_sixteen_players_that_begin_together_share_no_connection(tmp_path: Path) -> None:
+    peers: set[str] = set()
+
+    def answer(_request: object, context: grpc.ServicerContext) -> Iterator[export_service_pb2.FileChunk]:
+        peers.add(context.peer())
+        yield export_service_pb2.FileChunk(index=0, data=bytes(CHUNK))
+
+    with scripted(tmp_path, DownloadFile=answer) as client:
+        for _ in range(16):
+            stream = DownloadStream(
+                client, "s", "f", chunk_size_bytes=CHUNK, start_index=0, file_size_bytes=CHUNK, limits=Limits()
+            )
+            async with contextlib.aclosing(stream):
+                assert len(joined(await read(stream))) == CHUNK
+    assert len(peers) == 16
+
+
 # --- back-pressure
 
 
