@@ -1,6 +1,6 @@
 # setup: what the rest needs.  demo: see it work.  package: a wheel and Debian packages, in dist/.
-# test, test-system, check, bench: what its developers run.
-.PHONY: setup demo test test-system check bench package reliability soak clean
+# test, test-system, check, bench, screenshots: what its developers run.
+.PHONY: setup demo test test-system check bench screenshots package reliability soak clean
 
 python := .venv/bin/python
 inputs := pyproject.toml constraints.txt scripts/setup
@@ -21,6 +21,9 @@ setup: .venv/.setup-run
 
 .venv/.setup-bench: $(inputs)
 	scripts/setup bench
+
+.venv/.setup-screenshots: $(inputs)
+	scripts/setup screenshots
 
 # ONCE=1: unmount and exit after the tour instead of staying until Ctrl-C.
 demo: .venv/.setup-run
@@ -56,6 +59,10 @@ soak: .venv/.setup-test
 # ARGS="--quick", "--only NAME", "--plot"; see --help.
 bench: .venv/.setup-bench
 	$(python) -m benchmarks $(ARGS)
+
+# The pictures of the docs, taken anew.
+screenshots: .venv/.setup-screenshots
+	scripts/screenshots
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
