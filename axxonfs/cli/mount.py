@@ -44,7 +44,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Mount; in the background the parent returns once the mount answers."""
     plan = make_plan(args)
+    # Before anything else runs, and before any process is forked.
     privileges.forget_variable(PASSWORD_VARIABLE)
+    privileges.give_up()
     logs.configure(plan.options.log_level, args.log_format)
     if args.foreground:
         return _serve_here(plan)

@@ -21,7 +21,7 @@ from axxonfs.core import errors, status, timers, tree
 from axxonfs.core.latencies import Latencies
 from axxonfs.core.view import Appeared, Changed, Gone, Notice, Settings, View
 from axxonfs.exporting.catalog import Catalog
-from axxonfs.fs import about, inside, kernel, mountpoint, privileges
+from axxonfs.fs import about, inside, kernel, mountpoint
 from axxonfs.fs import journal as journals
 from axxonfs.fs.handles import Pollers
 from axxonfs.fs.metrics import Metrics
@@ -85,7 +85,6 @@ def run(plan: Plan, ready: Callable[[], None], say: Say = lambda _: None) -> Non
     Raises:
         AxxonfsError: the mount did not come up; nothing was mounted.
     """
-    privileges.give_up()
     kernel.bound_malloc()
     mountpoint.check_fuse()
     mountpoint.check(plan.mountpoint)

@@ -119,7 +119,10 @@ def test_a_mount_made_for_a_user_is_that_users_to_steer() -> None:
 def test_a_daemon_of_root_keeps_two_capabilities_and_leaves_none_to_its_children(rigs: Rigs) -> None:
     rig = rigs()
     assert rig.process is not None
-    for status in Path(f"/proc/{rig.process.pid}/task").glob("*/status"):
+    task = Path(f"/proc/{rig.process.pid}/task")
+    children = (task / str(rig.process.pid) / "children").read_text().split()
+    assert children
+    for status in (*task.glob("*/status"), *(Path(f"/proc/{child}/status") for child in children)):
         sets = dict(line.split(":\t") for line in status.read_text().splitlines() if line.startswith("Cap"))
         held = {name: int(sets[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")}
         assert held == {

@@ -73,10 +73,11 @@ def service(site: Site, path: Path, systemd: Systemd, **variables: str) -> Itera
             process.kill()
 
 
-def watcher_of(process: "subprocess.Popen[bytes]") -> Path:
-    """Return the entry of /proc of the process that watches the mount."""
-    [child] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return Path("/proc") / child
+def watchers_of(process: "subprocess.Popen[bytes]") -> list[Path]:
+    """Return the entries of /proc of the processes that watch the mount."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    entries = [Path("/proc") / child for child in children]
+    return [entry for entry in entries if (entry / "comm").read_text() == "axxonfs-watch\n"]
 
 
 def test_systemd_is_told_how_the_mount_comes_up_that_it_answers_and_how_it_is(site: Site, systemd: Systemd) -> None:
@@ -132,7 +133,7 @@ def test_what_watches_ends_with_the_daemon_even_while_it_waits_for_it(
     path = site.mountpoint(f"watched-{number.name}")
     with service(site, path, systemd, WATCHDOG_USEC="400000") as process:
         systemd.next("WATCHDOG=1")
-        watcher = watcher_of(process)
+        [watcher] = watchers_of(process)
         assert (watcher / "comm").read_text() == "axxonfs-watch\n"
         if number == signal.SIGKILL:
             process.send_signal(signal.SIGSTOP)
@@ -146,7 +147,7 @@ def test_a_watchdog_that_is_meant_for_another_process_is_none_of_its_business(si
     path = site.mountpoint("other")
     with service(site, path, systemd, WATCHDOG_USEC="400000", WATCHDOG_PID="1") as process:
         systemd.next("READY=1")
-        assert not Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        assert watchers_of(process) == []
 
 
 # -- the journal ----------------------------------------------------------------------
