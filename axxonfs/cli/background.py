@@ -59,10 +59,14 @@ class _Parent:
 
 
 def _child(serve: Callable[[Callable[[], None]], None], parent: _Parent) -> NoReturn:
-    os.setsid()
+    # Ctrl-C is for the parent, which then ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     status = exits.OK
 
     def ready() -> None:
+        # Not sooner: what mounts below an automount must be in the process group of systemd's mount process, or the
+        # kernel takes it for one more access that has to wait for the mount.
+        os.setsid()
         parent.tell(_READY)
         _detach()
 

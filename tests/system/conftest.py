@@ -50,8 +50,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         machine.run(f"cd /root && apt-get install -y --no-install-recommends {names}", timeout_s=300)
         yield machine
     finally:
-        _keep_journal(machine)
-        machine.close()
+        try:
+            _keep_journal(machine)
+        finally:
+            machine.close()
 
 
 def _keep_journal(machine: Machine) -> None:

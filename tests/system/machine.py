@@ -68,9 +68,11 @@ class Machine:
 
     def close(self) -> None:
         """Cut the power, and take it away."""
-        if self._nspawn is not None:
-            self._cut()
-        subprocess.run(["umount", self.root], check=True)
+        try:
+            if self._nspawn is not None:
+                self._cut()
+        finally:
+            subprocess.run(["umount", self.root], check=True)
 
     # -- power ---------------------------------------------------------------------
 
@@ -91,14 +93,14 @@ class Machine:
         """Let systemd stop everything, and cut the power where it would write back the disks of the host."""
         leader = self._leader
         os.kill(leader, signal.SIGRTMIN + 4)
-        stopped = lambda: Path(f"/proc/{leader}/comm").read_text() == "systemd-shutdow\n"  # noqa: E731
-        wait_until(stopped, "systemd to stop everything", BOOTS_S)
+        wait_until(lambda: _name(leader) in {"", "systemd-shutdow"}, "systemd to stop everything", BOOTS_S)
         self._cut()
 
     def _cut(self) -> None:
         assert self._nspawn is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._leader, signal.SIGKILL)
+        if self._nspawn.poll() is None and self._leader:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._leader, signal.SIGKILL)
         self._nspawn.wait(BOOTS_S)
         self._nspawn = None
 
@@ -160,6 +162,13 @@ class Machine:
         where.touch(mode)
         where.chmod(mode)
         where.write_text(text)
+
+
+def _name(pid: int) -> str:
+    """Return the name of a process of the host; empty where it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
