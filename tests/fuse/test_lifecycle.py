@@ -344,6 +344,8 @@ def test_a_signal_ends_the_mount_cleanly_and_logs_out(rigs: Rigs, number: signal
 @pytest.mark.parametrize("words", [["umount"], ["fusermount3", "-u"], [*AXXONFS, "umount"]], ids=" ".join)
 def test_unmounting_from_outside_ends_the_daemon_cleanly(rigs: Rigs, words: list[str]) -> None:
     rig = rigs()
+    # Until then the mount asks itself how it is, and is busy for a moment.
+    wait_until(lambda: "mounted mountpoint=" in rig.log.read_text(), "the mount to be ready")
     subprocess.run([*words, rig.path], check=True, timeout=ENDS_S)
     assert rig.process is not None
     assert rig.process.wait(ENDS_S) == 0
