@@ -45,10 +45,10 @@ LOOKUP_TIMEOUT_S = 10.0
 
 # What a stream has in flight also uses up the window of its connection, for a
 # round trip: a probe right after another one would wait for it (measured). They take turns.
-_SEEK_CONNECTIONS = 4
-# Of the least step: one for each stream that a mount has open by default. Sixteen players all begin
-# with it, and four of them on one connection get less than they play (measured).
-_LEAST_CONNECTIONS = 16
+SEEK_CONNECTIONS = 4
+# Of the least step, for a mount: one for each stream that it has open by default. Sixteen players all
+# begin with it, and four of them on one connection get less than they play (measured).
+MOUNT_CONNECTIONS = 16
 
 _OPTIONS: _Options = (
     # Identical channels would otherwise share one connection (measured).
@@ -177,7 +177,8 @@ class Link:
 
     `retrust` is asked once the server shows another certificate than `trust` was
     made from: it returns a new trust (another of several pins), or raises the
-    CertificateError that the calls then end with.
+    CertificateError that the calls then end with. `least_connections` are for the
+    downloads with the least in flight, which are those that begin many at a time.
     """
 
     def __init__(
@@ -189,13 +190,14 @@ class Link:
         retrust: Callable[[], Trust | None] | None = None,
         refusals: Refusals | None = None,
         in_flight_bytes: Sequence[int] = IN_FLIGHT_BYTES,
+        least_connections: int = SEEK_CONNECTIONS,
     ) -> None:
         if trust is None and not endpoint.is_loopback:
             raise errors.ConfigurationError(f"no password goes to {endpoint} in the clear: give a trust")
         self._control = Connection(endpoint, trust, _OPTIONS)
         self._data = {
-            step: [Connection(endpoint, trust, (*_OPTIONS, *_lookahead(step))) for _ in range(_connections(step))]
-            for step in in_flight_bytes
+            step: [Connection(endpoint, trust, (*_OPTIONS, *_lookahead(step))) for _ in range(count)]
+            for step, count in ((step, _connections(step, least_connections)) for step in in_flight_bytes)
         }
         self._turns = {step: itertools.cycle(connections) for step, connections in self._data.items()}
         self._retrust = retrust
@@ -340,11 +342,11 @@ class Link:
                 return once(metadata, _left_s(deadline_s))
 
 
-def _connections(in_flight_bytes: int) -> int:
+def _connections(in_flight_bytes: int, least: int) -> int:
     if in_flight_bytes == NARROW_BYTES:
-        return _LEAST_CONNECTIONS
+        return least
     # What is for runs waits for no window.
-    return _SEEK_CONNECTIONS if in_flight_bytes in SEEK_STEPS else 1
+    return SEEK_CONNECTIONS if in_flight_bytes in SEEK_STEPS else 1
 
 
 def _lookahead(size_bytes: int) -> _Options:

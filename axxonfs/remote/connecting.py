@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from axxonfs.core import errors
 from axxonfs.remote import trust
-from axxonfs.remote.channel import Link
+from axxonfs.remote.channel import MOUNT_CONNECTIONS, SEEK_CONNECTIONS, Link
 from axxonfs.remote.credentials import Credentials
 from axxonfs.remote.options import ClientOptions
 from axxonfs.remote.refusals import Refusals
@@ -36,7 +36,7 @@ def connect(
         CredentialsError, AccessError: there is no password, or the server does not take it.
         ServerAwayError, DeadlineError: the server did not answer.
     """
-    link, found = _opened(endpoint, credentials, options, recall, refusals)
+    link, found = _opened(endpoint, credentials, options, recall, refusals, MOUNT_CONNECTIONS)
     try:
         link.login.metadata(CONNECT_TIMEOUT_S)
     except errors.AxxonfsError:
@@ -49,7 +49,7 @@ def connect(
 
 def open_link(endpoint: trust.Endpoint, credentials: Credentials, options: ClientOptions) -> Link:
     """Return a link to a server that may be trusted; its first call logs in. As `connect` otherwise."""
-    link, _ = _opened(endpoint, credentials, options, lambda: None, None)
+    link, _ = _opened(endpoint, credentials, options, lambda: None, None, SEEK_CONNECTIONS)
     return link
 
 
@@ -59,6 +59,7 @@ def _opened(
     options: ClientOptions,
     recall: Callable[[], str | None],
     refusals: Refusals | None,
+    least_connections: int,
 ) -> tuple[Link, trust.Trust | None]:
     def establish() -> trust.Trust | None:
         """Look at the server's certificate and decide; from any thread."""
@@ -66,4 +67,5 @@ def _opened(
         return trust.establish(endpoint, wanted, learnt_name=recall(), timeout_s=CONNECT_TIMEOUT_S)
 
     found = establish()
-    return Link(endpoint, found, credentials, retrust=establish, refusals=refusals), found
+    link = Link(endpoint, found, credentials, retrust=establish, refusals=refusals, least_connections=least_connections)
+    return link, found

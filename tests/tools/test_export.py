@@ -268,11 +268,15 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(rigs: Callable[..., Rig
         file_size_bytes=12 * MIB,
         export_speed=1e9,
     )
-    process = started_slowly(rig, tmp_path / "into", "--camera", "1")
-    rig.sim.faults.clear()
+    # The first download stops in the middle of the file, and only then is the server away.
+    stalled = rig.sim.faults.add(method="DownloadFile", action="stall", times=1, after_chunks=8)
+    process = subprocess.Popen(
+        command(rig, *clip(), "--into", tmp_path / "into", "--camera", "1"), stdout=subprocess.PIPE, text=True
+    )
+    assert rig.sim.faults.wait_for_hits(stalled, 1, TIMEOUT_S)
     rig.sim.switches = Switches(node_offline=True)
-    rig.sim.faults.add(method="DownloadFile", times=3)
-    wait_until(lambda: rig.sim.calls.count("DownloadFile") > 1, "a download that fails")
+    refused = rig.sim.faults.add(method="DownloadFile", times=3)
+    assert rig.sim.faults.wait_for_hits(refused, 1, TIMEOUT_S)
     rig.sim.switches = Switches()
     said, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, said
