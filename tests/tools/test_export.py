@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from axxonfs.simulator.switches import Switches
 from tests.fuse.harness import CLIP, TIMEOUT_S, Rig, module_rig, wait_until
 
 QUICK = {"time_factor": "20"}
