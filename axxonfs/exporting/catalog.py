@@ -6,6 +6,7 @@ block in threads of their own limiter, so that a copy never starves them. Belong
 to the event loop.
 """
 
+import functools
 import logging
 import math
 import time
@@ -108,7 +109,7 @@ class Catalog:
         self._notify(notices)
         await self._save_finished()
         for session_id in before - self.view.entries.keys():
-            await self.write_journal(lambda session_id=session_id: self._journal.drop(session_id))  # type: ignore[misc]
+            await self.write_journal(functools.partial(self._journal.drop, session_id))
 
     async def _save_finished(self) -> None:
         """Write down when own sessions were first seen finished: their results are kept from then on."""
@@ -122,7 +123,7 @@ class Catalog:
         """Drop what an earlier run knew of sessions that have gone and that nobody misses."""
         for session_id in list(self.view.known):
             del self.view.known[session_id]
-            await self.write_journal(lambda session_id=session_id: self._journal.drop(session_id))  # type: ignore[misc]
+            await self.write_journal(functools.partial(self._journal.drop, session_id))
 
     async def refresh_cameras(self) -> None:
         """List the cameras that can be exported."""

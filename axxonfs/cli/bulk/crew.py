@@ -4,6 +4,7 @@ Decides what is done at a time, and what a failure stops. The threads share
 nothing but the notes, the board and the stop.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -31,7 +32,7 @@ class Crew:
 
     def run(self, items: Iterable[Item]) -> None:
         """Do all of it, or as much as can be done until the stop; `stop.failure` says what went wrong."""
-        wait([self._running.submit(self._guarded, item, lambda item=item: self._export(item)) for item in items])  # type: ignore[misc]
+        wait([self._running.submit(self._guarded, item, functools.partial(self._export, item)) for item in items])
         self._running.shutdown()
         self._copying.shutdown()
 
