@@ -1,7 +1,8 @@
 """`python -m benchmarks`: run the scenarios, print and save what they show, draw the picture.
 
 Decides which scenarios run on which stage, and cleans up: whatever happens, what
-was mounted is unmounted and what was started is ended. Needs the `bench` extra,
+was mounted is unmounted, what was started is ended, and what was measured until
+then is shown and saved. Needs the `bench` extra,
 sshfs and an sshd; run it as root, as the kernel's limits are raised for root only.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 import rich.console
 
 from benchmarks import latency, plot, report, sharing, slow_line, throughput, without_mount
+from benchmarks.children import ChildError
 from benchmarks.clip import make_clip
 from benchmarks.facts import machine_facts
 from benchmarks.listing import listing
@@ -51,6 +53,7 @@ PICTURES = {"benchmarks.svg": plot.draw, "scaling.svg": plot.draw_scaling}
 _FILES = 480
 _CLIPS = 8
 _WIDTH = 120  # where nobody looks
+_FAILED, _INTERRUPTED = 1, 130
 
 
 def main() -> int:
@@ -60,22 +63,43 @@ def main() -> int:
     if args.plot:
         return _plot(console)
     # `kill` ends a run as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     began_s = time.monotonic()
     sheet = Sheet(QUICK if args.quick else FULL, lambda text: console.print(_stamped(text, began_s), highlight=False))
     facts = machine_facts()
-    try:
-        _run(sheet, args.only or list(NAMES))
-    except KeyboardInterrupt:
-        console.print("Interrupted: what was measured so far follows.")
-        args.only = ["nothing whole"]
+    status = _finish(console, lambda: _run(sheet, args.only or list(NAMES)))
     report.show(console, facts, sheet)
     console.print(f"Saved as {report.save(facts, sheet, quick=args.quick).name} in benchmarks/results.")
-    if not (args.quick or args.only):
+    if not (args.quick or args.only or status):
         for name, draw in PICTURES.items():
             draw(sheet.figures, DOCS / name)
             console.print(f"Drew docs/{name}.")
+    return status
+
+
+def _finish(console: rich.console.Console, run: Callable[[], None]) -> int:
+    """Run to the end, or to what comes between; return the exit status."""
+    try:
+        run()
+    except KeyboardInterrupt:
+        console.print("Interrupted. What was measured so far:")
+        return _INTERRUPTED
+    except ChildError as error:
+        console.print(f"The run cannot go on: {error}\nWhat was measured so far:", markup=False, highlight=False)
+        return _FAILED
+    except Exception:  # noqa: BLE001 - whatever it is, an hour's figures are not lost for it
+        console.print_exception()
+        console.print("The run cannot go on. What was measured so far:")
+        return _FAILED
     return 0
+
+
+def _interrupt(*_: object) -> None:
+    """End the run, once: cleaning up is not interrupted."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:

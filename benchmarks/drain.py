@@ -8,10 +8,8 @@ it into a pipe that somebody reads. In a process of its own, like a mount's daem
 import contextlib
 import dataclasses
 import itertools
-import multiprocessing
 import os
 import resource
-import signal
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -23,6 +21,7 @@ from axxonfs.stubs.authentication_pb2_grpc import AuthenticationServiceStub
 from axxonfs.stubs.export_service_pb2_grpc import ExportServiceStub
 from axxonfs.wire.authentication_pb2 import AuthenticateRequest
 from axxonfs.wire.export_service_pb2 import DownloadFileRequest
+from benchmarks.children import Child
 from benchmarks.proxy import Address
 from benchmarks.reading import read_through
 from benchmarks.server import PASSWORD, RESULT, USER
@@ -30,7 +29,6 @@ from benchmarks.server import PASSWORD, RESULT, USER
 CHUNK_KB = (64, 256, 1024, 4095)
 _KIB = 1024
 _NODE = "Server"  # the name in the simulator's certificate
-_STOP_TIMEOUT_S = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,14 +55,11 @@ class _Order:
 
 
 class Drain:
-    """A process that drains files of a server at `address`."""
+    """A process that drains files of a server."""
 
-    def __init__(self, address: Address, ca_file: Path | None) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._control, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(address, ca_file, theirs), daemon=True)
-        self._process.start()
-        self._control.recv()
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        child.receive()
 
     def bare(self, session_id: str, chunk_kb: int, start_bytes: int = 0) -> Drained:
         """Drain a file from `start_bytes` on."""
@@ -77,25 +72,18 @@ class Drain:
     def piped(self, session_id: str, chunk_kb: int, pipe: Path, start_bytes: int = 0) -> Drained:
         """Drain a file into a named pipe, which this process reads; the time is the reader's."""
         began_s = time.monotonic()
-        self._control.send(_Order(session_id, chunk_kb, start_bytes, pipe=pipe))
+        self._child.send(_Order(session_id, chunk_kb, start_bytes, pipe=pipe))
         with pipe.open("rb", buffering=0) as source:
             read_through(source.fileno())
         time_s = time.monotonic() - began_s
         return dataclasses.replace(self._drained(), time_s=time_s)
 
-    def close(self) -> None:
-        """End the process."""
-        self._control.close()
-        self._process.join(_STOP_TIMEOUT_S)
-        if self._process.is_alive():
-            self._process.kill()
-
     def _carry_out(self, order: _Order) -> Drained:
-        self._control.send(order)
+        self._child.send(order)
         return self._drained()
 
     def _drained(self) -> Drained:
-        drained = self._control.recv()
+        drained = self._child.receive()
         assert isinstance(drained, Drained)  # noqa: S101 - what _work sends
         return drained
 
@@ -103,8 +91,8 @@ class Drain:
 @contextlib.contextmanager
 def draining(address: Address, ca_file: Path | None) -> Iterator[Drain]:
     """Yield a process that drains."""
-    with contextlib.closing(Drain(address, ca_file)) as drain:
-        yield drain
+    with Child("the drain", _work, address, ca_file) as child:
+        yield Drain(child)
 
 
 def login(channel: grpc.Channel) -> dict[str, str]:
@@ -116,7 +104,6 @@ def login(channel: grpc.Channel) -> dict[str, str]:
 
 def _work(address: Address, ca_file: Path | None, control: Connection) -> None:
     """Be the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the benchmark, which then closes the drain
     with _channel(address, ca_file) as channel:
         exports = ExportServiceStub(channel)
         login(channel)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from axxonfs.fs import mountpoint
+from benchmarks.children import ChildError
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 15.0
@@ -28,7 +29,7 @@ _UTIME = 14 - 3
 def started(
     words: Sequence[str], ready: Callable[[], bool], log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Yield a program once it is ready, and end it; RuntimeError with its last words if it is not in time."""
+    """Yield a program once it is ready, and end it; ChildError with its last words if it is not in time."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             words,
@@ -98,7 +99,7 @@ def _await(process: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: P
     deadline_s = time.monotonic() + _START_TIMEOUT_S
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline_s:
-            raise RuntimeError(f"{process.args!r} did not start: {log.read_text(errors='replace')[-2000:]}")
+            raise ChildError(f"{process.args!r} did not start: {log.read_text(errors='replace')[-2000:]}")
         time.sleep(_LOOK_EVERY_S)
 
 

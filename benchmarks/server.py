@@ -8,8 +8,6 @@ simulator only sends. Its own process, so that it shares no lock with clients.
 import collections
 import contextlib
 import dataclasses
-import multiprocessing
-import signal
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,6 +17,7 @@ from axxonfs.simulator.pattern import pattern
 from axxonfs.simulator.records import ResultFile
 from axxonfs.simulator.server import Simulator
 from axxonfs.wire.export_pb2 import Options
+from benchmarks.children import Child
 
 USER, PASSWORD = "root", "benchmark"
 RESULT = "result"
@@ -28,7 +27,6 @@ _PREPARED_BYTES = 6 << 30
 # Sessions expire an hour after their last use; a run may take longer.
 _TIME_FACTOR = 0.1
 _STEP_BYTES = 8 << 20
-_STOP_TIMEOUT_S = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,46 +40,36 @@ class Contents:
 
 
 class Server:
-    """A simulator that runs until it is closed."""
+    """A running simulator."""
 
-    def __init__(self, directory: Path, contents: Contents, *, tls: bool) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._control, theirs = context.Pipe()
-        config = SimulatorConfig(
-            directory=directory,
-            plaintext=not tls,
-            users={USER: PASSWORD},
-            time_factor=_TIME_FACTOR,
-            prepared_bytes=_PREPARED_BYTES,
-        )
-        self._process = context.Process(target=_serve, args=(config, contents, theirs), daemon=True)
-        self._process.start()
+    def __init__(self, child: Child, *, tls: bool) -> None:
+        self._child = child
         self.address: tuple[str, int]
         self.file_sessions: list[str]
         self.ca_file: Path | None
-        self.address, self.file_sessions, ca_file = self._control.recv()
+        self.address, self.file_sessions, ca_file = child.receive()
         self.ca_file = ca_file if tls else None
 
     def calls(self) -> collections.Counter[str]:
         """Return how many calls of each method there were."""
-        self._control.send("calls")
-        counted = self._control.recv()
+        self._child.send("calls")
+        counted = self._child.receive()
         assert isinstance(counted, collections.Counter)  # noqa: S101 - what _serve sends
         return counted
-
-    def close(self) -> None:
-        """End the simulator."""
-        self._control.close()
-        self._process.join(_STOP_TIMEOUT_S)
-        if self._process.is_alive():
-            self._process.kill()
 
 
 @contextlib.contextmanager
 def served(directory: Path, contents: Contents, *, tls: bool) -> Iterator[Server]:
     """Yield a running simulator."""
-    with contextlib.closing(Server(directory, contents, tls=tls)) as server:
-        yield server
+    config = SimulatorConfig(
+        directory=directory,
+        plaintext=not tls,
+        users={USER: PASSWORD},
+        time_factor=_TIME_FACTOR,
+        prepared_bytes=_PREPARED_BYTES,
+    )
+    with Child("the simulator", _serve, config, contents) as child:
+        yield Server(child, tls=tls)
 
 
 def write_file(path: Path, size_bytes: int) -> None:
@@ -93,7 +81,6 @@ def write_file(path: Path, size_bytes: int) -> None:
 
 def _serve(config: SimulatorConfig, contents: Contents, control: Connection) -> None:
     """Be the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the benchmark, which then closes the server
     with Simulator(config) as simulator:
         ids = simulator.sessions.add_many(_sessions(contents))
         for session_id in ids[contents.files :]:

@@ -8,10 +8,8 @@ from the first byte asked for. Each is a process of its own with a login of its 
 import contextlib
 import dataclasses
 import hashlib
-import multiprocessing
 import os
 import resource
-import signal
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -19,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from axxonfs.fsspec import AxxonFileSystem
+from benchmarks.children import Child
 from benchmarks.drain import Drained
 from benchmarks.proxy import Address
 from benchmarks.server import PASSWORD, USER
 
 _STEP_BYTES = 1 << 20
-_STOP_TIMEOUT_S = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,41 +35,32 @@ class _Order:
 class Worker:
     """A process that reads."""
 
-    def __init__(self, address: Address, ca_file: Path | None) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._control, theirs = context.Pipe()
-        words = {"host": address[0], "port": address[1], "user": USER, "read_timeout": "120s"}
-        words |= {"tls_ca": str(ca_file)} if ca_file else {"plaintext": True}
-        self._process = context.Process(target=_work, args=(words, theirs), daemon=True)
-        self._process.start()
+    def __init__(self, child: Child) -> None:
+        self._child = child
 
     def ready(self) -> None:
         """Wait until it has looked at the server."""
-        self._control.recv()
+        self._child.receive()
 
     def begin(self, file: int, size_bytes: int, *, hashed: bool) -> None:
         """Have it read so much of a file."""
-        self._control.send(_Order(file, size_bytes, hashed))
+        self._child.send(_Order(file, size_bytes, hashed))
 
     def end(self) -> Drained:
         """Wait until it has."""
-        drained = self._control.recv()
+        drained = self._child.receive()
         assert isinstance(drained, Drained)  # noqa: S101 - what _work sends
         return drained
-
-    def close(self) -> None:
-        """End the process."""
-        self._control.close()
-        self._process.join(_STOP_TIMEOUT_S)
-        if self._process.is_alive():
-            self._process.kill()
 
 
 @contextlib.contextmanager
 def working(address: Address, ca_file: Path | None, count: int) -> Iterator[list[Worker]]:
     """Yield so many processes that are ready to read."""
+    words = {"host": address[0], "port": address[1], "user": USER, "read_timeout": "120s"}
+    words |= {"tls_ca": str(ca_file)} if ca_file else {"plaintext": True}
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(contextlib.closing(Worker(address, ca_file))) for _ in range(count)]
+        children = [stack.enter_context(Child(f"worker {number}", _work, words)) for number in range(count)]
+        workers = [Worker(child) for child in children]
         for worker in workers:
             worker.ready()
         yield workers
@@ -79,7 +68,6 @@ def working(address: Address, ca_file: Path | None, count: int) -> Iterator[list
 
 def _work(words: dict[str, Any], control: Connection) -> None:
     """Be the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the benchmark, which then closes the workers
     os.environ["AXXONFS_PASSWORD"] = PASSWORD
     fs = AxxonFileSystem(**words)
     paths = fs.find("")
