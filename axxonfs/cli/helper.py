@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from axxonfs.cli import exits, main
-from axxonfs.cli import mount as command
 from axxonfs.core import errors
 from axxonfs.fs.options import MountOptions
 
@@ -98,7 +97,7 @@ def arguments(args: argparse.Namespace) -> argparse.Namespace:
 
 
 def _look(args: argparse.Namespace) -> int:
-    command.make_plan(args)
+    args.look(args)
     return exits.OK
 
 

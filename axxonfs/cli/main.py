@@ -2,7 +2,7 @@
 
 The only place where a domain error becomes an exit status. Only the module of
 the command that was asked for is imported: `axxonfs umount` must not load gRPC,
-and `axxonfs simulate` needs an extra of the package.
+and `axxonfs mount` and `axxonfs simulate` need extras of the package.
 """
 
 import argparse
@@ -27,7 +27,8 @@ COMMANDS = {
     "simulate": "an Axxon One export server to try things against",
     "demo": "a simulator, a mount of it, and a first export",
 }
-_EXTRA = "this command needs more packages: pip install 'axxonfs[simulator]'"
+# What brings a module that is not there, where it is not the simulator's.
+_EXTRAS = {"pyfuse3": "mount"}
 
 
 class _Command(Protocol):
@@ -91,7 +92,9 @@ def _load(name: str) -> _Command:
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("axxonfs"):
             raise
-        raise errors.ConfigurationError(f"{_EXTRA} ({error})") from error
+        extra = _EXTRAS.get(error.name or "", "simulator")
+        words = f"this command needs more packages: pip install 'axxonfs[{extra}]' ({error})"
+        raise errors.ConfigurationError(words) from error
 
 
 if __name__ == "__main__":

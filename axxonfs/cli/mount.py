@@ -38,7 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--foreground", action="store_true", help="stay; log to the terminal")
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
-    parser.set_defaults(run=run, source="")
+    parser.set_defaults(run=run, look=make_plan, source="")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,6 +29,8 @@ def fuse() -> Finding:
     """Check the device and the library."""
     try:
         importlib.import_module("pyfuse3")
+    except ModuleNotFoundError as error:
+        return problem("fuse", f"pyfuse3 is not there: {error}", "`pip install 'axxonfs[mount]'`")
     except ImportError as error:
         return problem("fuse", f"pyfuse3 cannot be loaded: {error}", "install libfuse3 (Debian: `apt install fuse3`)")
     try:
