@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from axxonfs.remote.channel import Link
+from axxonfs.remote.channel import SEEK_CONNECTIONS, Link
 from axxonfs.remote.exports import ExportClient
 from axxonfs.remote.login import Credentials, PasswordFile
 from axxonfs.remote.trust import Endpoint, TrustOptions, establish
@@ -94,7 +94,9 @@ _SERVICES = (
 
 
 @contextlib.contextmanager
-def scripted(tmp_path: Path, **methods: Handler) -> Iterator[ExportClient]:
+def scripted(
+    tmp_path: Path, *, least_connections: int = SEEK_CONNECTIONS, **methods: Handler
+) -> Iterator[ExportClient]:
     """Yield a client of a server that has these methods only, and accepts every login."""
     methods = {"AuthenticateEx2": lambda _request, _context: GOOD_LOGIN, **methods}
     with futures.ThreadPoolExecutor(8) as pool:
@@ -103,7 +105,8 @@ def scripted(tmp_path: Path, **methods: Handler) -> Iterator[ExportClient]:
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         credentials = Credentials(USER, write_password(tmp_path / "password"))
-        with contextlib.closing(Link(Endpoint("127.0.0.1", port), None, credentials)) as link:
+        link = Link(Endpoint("127.0.0.1", port), None, credentials, least_connections=least_connections)
+        with contextlib.closing(link):
             yield ExportClient(link)
         server.stop(0).wait()
 

@@ -14,6 +14,7 @@ import trio.testing
 from axxonfs.core import errors
 from axxonfs.core.chunks import KIB, ChunkSizeClampedError
 from axxonfs.core.line import IN_FLIGHT_BYTES
+from axxonfs.remote.channel import MOUNT_CONNECTIONS
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 from axxonfs.remote.exports import ExportClient
 from axxonfs.simulator.faults import Action
@@ -380,7 +381,7 @@ async def test_sixteen_players_that_begin_together_share_no_connection(tmp_path:
         peers.add(context.peer())
         yield export_service_pb2.FileChunk(index=0, data=bytes(CHUNK))
 
-    with scripted(tmp_path, DownloadFile=answer) as client:
+    with scripted(tmp_path, least_connections=MOUNT_CONNECTIONS, DownloadFile=answer) as client:
         for _ in range(16):
             stream = DownloadStream(
                 client, "s", "f", chunk_size_bytes=CHUNK, start_index=0, file_size_bytes=CHUNK, limits=Limits()
