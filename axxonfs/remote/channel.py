@@ -3,8 +3,8 @@
 Decides the options of the channels, that control and data never share a
 connection (a copy over a slow line must not starve polling and keep-alive), that
 each amount of bytes in flight has connections of its own, that every call has a
-deadline and carries the token, and that a rejected token costs one fresh login
-and one more try. Imports grpc. Thread-safe; calls block. Channels are made at the
+deadline and carries the token, and that a rejected token costs a fresh login and
+another try, as long as there is time. Imports grpc. Thread-safe; calls block. Channels are made at the
 first call or when they are warmed, so a process may fork before it. Facts:
 section 2 of the wire contract and docs/design.md, "gRPC from Python".
 """
@@ -268,12 +268,10 @@ class Link:
         return self._with_token(once, doing, timeout_s)
 
     @contextlib.contextmanager
-    def authorised(
-        self, doing: str, timeout_s: float, *, again: bool = False, secrets: Sequence[str] = ()
-    ) -> Iterator[Metadata]:
+    def authorised(self, doing: str, timeout_s: float, *, secrets: Sequence[str] = ()) -> Iterator[Metadata]:
         """Yield what a call must carry, and translate what the call raises; a rejected token is not used again.
 
-        `again` says that the token before this one was rejected, too; `secrets` are kept out of errors, as the token.
+        `secrets` are kept out of errors, as the token is.
         """
         metadata: Metadata = ()
         try:
@@ -281,7 +279,7 @@ class Link:
             with translated(doing, [*secrets, *(value for _, value in metadata)]):
                 yield metadata
         except errors.TokenRejectedError:
-            self.login.reject(metadata, again=again)
+            self.login.reject(metadata)
             raise
         except errors.ServerAwayError as error:
             self._look_again(error)
@@ -332,14 +330,20 @@ class Link:
         timeout_s: float,
         secrets: Sequence[str] = (),
     ) -> _Result:
-        """Make a call under one deadline; a rejected token costs a fresh login and one more try."""
+        """Make a call under one deadline; a rejected token costs a fresh login and another try while there is time."""
         deadline_s = time.monotonic() + timeout_s
-        try:
-            with self.authorised(doing, timeout_s, secrets=secrets) as metadata:
-                return once(metadata, _left_s(deadline_s))
-        except errors.TokenRejectedError:
-            with self.authorised(doing, _left_s(deadline_s), again=True, secrets=secrets) as metadata:
-                return once(metadata, _left_s(deadline_s))
+        rejected: errors.TokenRejectedError | None = None
+        while True:
+            try:
+                with self.authorised(doing, _left_s(deadline_s), secrets=secrets) as metadata:
+                    return once(metadata, _left_s(deadline_s))
+            except errors.TokenRejectedError as error:
+                rejected = error
+                if not _left_s(deadline_s):
+                    raise
+            except errors.LoginDelayedError as error:
+                # The server's words to the token say more than that there is no time for another login.
+                raise (rejected or error) from error
 
 
 def _connections(in_flight_bytes: int, least: int) -> int:

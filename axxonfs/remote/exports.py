@@ -178,11 +178,11 @@ class Download:
     def __iter__(self) -> Iterator[Chunk]:
         """Yield the chunks as they come; raises as `Link.ask`, ServerAwayError also after `cancel`."""
         try:
-            yield from self._once(again=False)
+            yield from self._once()
         except errors.TokenRejectedError:
             if self.begun:
                 raise
-            yield from self._once(again=True)
+            yield from self._once()
 
     def cancel(self) -> None:
         """End the call now; at any time, any number of times."""
@@ -192,8 +192,8 @@ class Download:
         if end is not None:
             end()
 
-    def _once(self, *, again: bool) -> Iterator[Chunk]:
-        with self._link.authorised("download", self._login_timeout_s, again=again) as metadata:
+    def _once(self) -> Iterator[Chunk]:
+        with self._link.authorised("download", self._login_timeout_s) as metadata:
             connection = self._link.data(self._in_flight_bytes)
             call = connection.stubs().download(self._request, metadata=metadata)
             self._adopt(call.cancel)

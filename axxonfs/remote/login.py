@@ -1,8 +1,9 @@
 """One login at the server: its token, when it is renewed, and when no login is tried at all.
 
 Decides when credentials may be tried (a refusal stands until they change, a
-locked account is left alone for a while), and that one thread at a time logs in
-while the others wait for its result. Tokens live in memory only and are shown
+locked account is left alone for a while, a server that rejects the tokens it
+gives is asked more and more slowly), and that one thread at a time logs in while
+the others wait for its result. Tokens live in memory only and are shown
 nowhere. Imports grpc by way of the stubs. Thread-safe: one lock is held over the
 network, never longer than the deadline of the call that took it. Facts: sections
 1.6 and 2 of the wire contract.
@@ -22,7 +23,7 @@ from axxonfs.core.clocks import ClockDifference, clock_difference
 from axxonfs.remote.credentials import Credentials, Password, PasswordFile, PasswordVariable
 from axxonfs.remote.refusals import Refusals
 from axxonfs.remote.statuses import translated
-from axxonfs.remote.verdict import retry_delay_s, verdict
+from axxonfs.remote.verdict import rejection_pause_s, retry_delay_s, verdict
 from axxonfs.stubs.authentication_pb2_grpc import AuthenticationServiceStub
 from axxonfs.wire import authentication_pb2 as wire
 
@@ -35,7 +36,10 @@ _log = logging.getLogger(__name__)
 _RENEW_AT = 0.5  # of a token's life: a renewal that fails can be tried again several times before the end
 _RETRY_AT = 0.25  # of what is left, after a renewal that failed
 _DEFAULT_LIFE_S = 300  # measured with a 3.0 server; for an answer without expires_in
+# A token that was rejected sooner than this after it was given says that the next one may fare no better. Guessed.
+_YOUNG_S = 10.0
 _IDLE_S = 30.0  # until somebody should look again where there is no token: the next call logs in anyway
+_CLOSED = "cannot log in: this connection was closed"
 _CLOSE_TIMEOUT_S = 2.0  # an unmount has 10 s for everything
 
 _REFUSALS = (errors.AccessError, errors.InvalidError, errors.SessionGoneError)
@@ -46,18 +50,34 @@ class _Token:
     """What later calls carry; times are on the clock of its Login."""
 
     metadata: Metadata = dataclasses.field(repr=False)
+    given_at_s: float
     renew_at_s: float
     ends_at_s: float
+    rejected_before: int = 0  # how many in a row were rejected young, before this one
 
     @classmethod
-    def of(cls, answer: wire.AuthenticateResponseEx, asked_at_s: float) -> "_Token":
+    def of(cls, answer: wire.AuthenticateResponseEx, asked_at_s: float, rejected_before: int = 0) -> "_Token":
         life_s = answer.expires_in if answer.expires_in > 0 else _DEFAULT_LIFE_S
         metadata = ((answer.token_name.lower(), answer.token_value),)
-        return cls(metadata, asked_at_s + life_s * _RENEW_AT, asked_at_s + life_s)
+        renew_at_s, ends_at_s = asked_at_s + life_s * _RENEW_AT, asked_at_s + life_s
+        return cls(metadata, asked_at_s, renew_at_s, ends_at_s, rejected_before)
 
     def later(self, now: float) -> "_Token":
         """Return it with the next renewal put off, after one that failed."""
         return dataclasses.replace(self, renew_at_s=now + (self.ends_at_s - now) * _RETRY_AT)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Rejection:
+    """A token that the server did not accept, and when it first said so."""
+
+    token: _Token
+    at_s: float
+
+    @property
+    def in_a_row(self) -> int:
+        """How many tokens were rejected young, one after another; 0 for one that was good for a while."""
+        return self.token.rejected_before + 1 if self.at_s - self.token.given_at_s < _YOUNG_S else 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,15 +130,16 @@ class Login:
         self._lock = threading.Lock()
         self._token: _Token | None = None
         self._hold: _Refused | _Delayed | None = None
-        self._rejected: Metadata | None = None
-        self._closed = False
+        self._rejection: _Rejection | None = None
+        self._closed = threading.Event()
 
     def metadata(self, timeout_s: float) -> Metadata:
         """Return what a call must carry; logs in where there is no valid token, and renews one that is due.
 
         Raises:
             LoginRefusedError: the server refused these credentials, now or before.
-            LoginDelayedError: the account cannot log in now; no call is made before the next try is due.
+            LoginDelayedError: the account cannot log in now; no call is made before the next try is due. A pause that
+                is shorter than `timeout_s`, after tokens that were rejected, is waited for.
             CredentialsError: there is no password to be read.
             UnavailableError: the server did not answer within `timeout_s`.
         """
@@ -129,18 +150,17 @@ class Login:
             return self._renewed_in_passing(token, timeout_s)
         return token.metadata
 
-    def reject(self, metadata: Metadata, *, again: bool = False) -> None:
+    def reject(self, metadata: Metadata) -> None:
         """Never use the token again that the server did not accept.
 
-        `again` says that it was made for the call whose last token was rejected,
-        too: then more logins would only wear the account out, so there is a pause.
-        Takes no lock: a caller must not wait here for another's login.
+        A right password stays right: the next call logs in anew. Only where fresh
+        tokens are rejected one after another are logins made more and more slowly,
+        for each leaves a connection behind that the server counts. Takes no lock: a
+        caller must not wait here for another's login.
         """
-        token = self._token
+        token = self._usable()
         if token is not None and token.metadata == metadata:
-            self._rejected = metadata
-            if again:
-                self._delay("the server does not accept the tokens that it gives")
+            self._rejection = _Rejection(token, self._clock())
 
     @property
     def standing(self) -> Standing:
@@ -174,7 +194,7 @@ class Login:
 
     def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
         """End the login at the server, which counts connections; nothing logs in afterwards."""
-        self._closed = True
+        self._closed.set()
         with contextlib.suppress(errors.AxxonfsError), self._single_flight(timeout_s) as deadline_s:
             token, self._token = self._token, None
             if token is not None:
@@ -183,7 +203,8 @@ class Login:
     def _usable(self) -> _Token | None:
         """Return the token unless it is rejected or at its end."""
         token = self._token
-        if token is None or token.metadata == self._rejected or self._clock() >= token.ends_at_s:
+        rejected = self._rejection.token.metadata if self._rejection else None
+        if token is None or token.metadata == rejected or self._clock() >= token.ends_at_s:
             return None
         return token
 
@@ -246,6 +267,8 @@ class Login:
     def _log_in(self, deadline_s: float) -> _Token:
         """Log in with the password as it is now, if that may be tried at all."""
         self._check_may_try()
+        rejected_before = self._rejection.in_a_row if self._rejection else 0
+        self._await_turn(rejected_before, deadline_s)
         password = self._credentials.source.read()
         asked_at_s, wall_s = self._clock(), self._wall_clock()
         answer = self._authenticate(password, deadline_s)
@@ -254,11 +277,21 @@ class Login:
             self._hold_back(refusal, password)
             self._drop_unusable(answer, deadline_s)
             raise refusal
-        self._hold = None
+        self._hold = self._rejection = None
         self._measure(answer, wall_s)
         self.token_life_s = answer.expires_in
         _log.info("login user=%r expires_in_s=%d", self._credentials.user, answer.expires_in)
-        return _Token.of(answer, asked_at_s)
+        return _Token.of(answer, asked_at_s, rejected_before)
+
+    def _await_turn(self, rejected_before: int, deadline_s: float) -> None:
+        """Wait until a login may be made after tokens that were rejected, if that is before the deadline."""
+        if self._rejection is None:
+            return
+        due_s = self._rejection.at_s + rejection_pause_s(rejected_before, self._jitter())
+        if due_s > deadline_s:
+            raise errors.LoginDelayedError("the server does not accept the tokens that it gives")
+        if self._closed.wait(max(0.0, due_s - self._clock())):
+            raise errors.ServerAwayError(_CLOSED)
 
     def _measure(self, answer: wire.AuthenticateResponseEx, asked_at_s: float) -> None:
         """Compare the clocks; both times are on the clock on the wall."""
@@ -279,8 +312,8 @@ class Login:
             raise refusal from error
 
     def _check_may_try(self) -> None:
-        if self._closed:
-            raise errors.ServerAwayError("cannot log in: this connection was closed")
+        if self._closed.is_set():
+            raise errors.ServerAwayError(_CLOSED)
         hold, version = self._hold, self._credentials.source.version()
         if isinstance(hold, _Refused) and hold.version == version:
             raise errors.LoginRefusedError(hold.words)
@@ -297,12 +330,9 @@ class Login:
             if self._refusals:
                 self._refusals.add(password.version, str(refusal))
         else:
-            self._delay(str(refusal))
-
-    def _delay(self, words: str) -> None:
-        failures = self._hold.failures + 1 if isinstance(self._hold, _Delayed) else 1
-        until_s = self._clock() + retry_delay_s(failures, self._jitter())
-        self._hold = _Delayed(words, until_s, failures)
+            failures = self._hold.failures + 1 if isinstance(self._hold, _Delayed) else 1
+            until_s = self._clock() + retry_delay_s(failures, self._jitter())
+            self._hold = _Delayed(str(refusal), until_s, failures)
 
     def _drop_unusable(self, answer: wire.AuthenticateResponseEx, deadline_s: float) -> None:
         """Close what the server opened for an account that must change its password first."""

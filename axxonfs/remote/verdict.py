@@ -17,6 +17,11 @@ from axxonfs.wire import authentication_pb2 as wire
 _FIRST_DELAY_S = 15.0
 _LONGEST_DELAY_S = 300.0
 
+# After tokens that were rejected as soon as they were given. Guessed: each login leaves a connection behind until
+# its token ends, and servers limit how many there are; a server that only restarted accepts the second.
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 15.0
+
 _Code = wire.EAuthenticateCode
 
 # A later try may succeed although nothing changes here.
@@ -56,6 +61,17 @@ def retry_delay_s(failures: int, jitter: float) -> float:
     do not come back at once.
     """
     longest = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2.0 ** min(failures - 1, 16))
+    return longest * (1 - jitter / 2)
+
+
+def rejection_pause_s(in_a_row: int, jitter: float) -> float:
+    """Return how long after the last of `in_a_row` (>= 0) rejected young tokens to log in again; jitter is in 0..1.
+
+    Not at all after one: it may just have been the server that restarted.
+    """
+    if in_a_row < 2:  # noqa: PLR2004 - a row of one is none
+        return 0.0
+    longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(in_a_row - 2, 16))
     return longest * (1 - jitter / 2)
 
 

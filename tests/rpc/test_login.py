@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
@@ -14,7 +15,15 @@ import pytest
 
 from axxonfs.core import errors
 from axxonfs.remote.credentials import Password
-from axxonfs.remote.login import Credentials, Login, PasswordFile, PasswordVariable, retry_delay_s, verdict
+from axxonfs.remote.login import (
+    Credentials,
+    Login,
+    PasswordFile,
+    PasswordVariable,
+    Standing,
+    retry_delay_s,
+    verdict,
+)
 from axxonfs.simulator.server import Simulator
 from axxonfs.simulator.switches import Switches
 from axxonfs.stubs.authentication_pb2_grpc import (
@@ -391,14 +400,61 @@ def test_a_rejected_token_is_replaced_once_whoever_reports_it(server: Server) ->
     assert server.count("AuthenticateEx2") == 2
 
 
-def test_a_server_that_rejects_its_own_fresh_tokens_is_left_alone_for_a_while(server: Server) -> None:
-    server.login.reject(server.login.metadata(TIMEOUT_S))
-    server.login.reject(server.login.metadata(TIMEOUT_S), again=True)
-    with pytest.raises(errors.LoginDelayedError, match="does not accept the tokens that it gives"):
-        server.login.metadata(TIMEOUT_S)
-    assert server.count("AuthenticateEx2") == 2
-    server.clock.now_s += 15
+def test_two_tokens_rejected_in_a_row_deny_nobody_who_has_a_right_password(server: Server) -> None:
+    for _ in range(2):
+        server.login.reject(server.login.metadata(TIMEOUT_S))
     server.login.metadata(TIMEOUT_S)
+    assert server.login.standing is Standing.OK
+    assert server.count("AuthenticateEx2") == 3
+
+
+def test_a_server_that_rejects_its_own_fresh_tokens_is_asked_more_and_more_slowly(server: Server) -> None:
+    server.login.reject(server.login.metadata(TIMEOUT_S))
+    for pause_s in (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0):
+        if pause_s:
+            server.clock.now_s += pause_s - 0.25
+            before = server.count("AuthenticateEx2")
+            with pytest.raises(errors.LoginDelayedError, match="does not accept the tokens that it gives"):
+                server.login.metadata(0.125)
+            assert server.count("AuthenticateEx2") == before
+            server.clock.now_s += 0.25
+        token = server.login.metadata(TIMEOUT_S)
+        server.login.reject(token)
+        server.clock.now_s += 0.125
+        server.login.reject(token)  # by another caller, who hears of it later
+        server.clock.now_s -= 0.125
+
+
+def test_a_pause_after_rejected_tokens_is_waited_for_where_there_is_time(server: Server) -> None:
+    for _ in range(2):
+        server.login.reject(server.login.metadata(TIMEOUT_S))
+    began_s = time.monotonic()
+    server.login.metadata(TIMEOUT_S)
+    assert time.monotonic() - began_s >= 0.5
+
+
+def test_a_token_that_was_good_for_a_while_ends_the_row(server: Server) -> None:
+    for _ in range(4):
+        server.login.reject(server.login.metadata(TIMEOUT_S))
+        server.clock.now_s += 10
+        token = server.login.metadata(TIMEOUT_S)
+        server.clock.now_s += 10
+        server.login.reject(token)
+        server.login.metadata(0.125)
+
+
+def test_closing_ends_a_pause_after_rejected_tokens(server: Server) -> None:
+    for _ in range(6):
+        server.login.reject(server.login.metadata(TIMEOUT_S))
+        server.clock.now_s += 15
+    server.login.reject(server.login.metadata(TIMEOUT_S))
+    with futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(server.login.metadata, 60.0)
+        began_s = time.monotonic()
+        server.login.close()
+        with pytest.raises(errors.ServerAwayError, match="closed"):
+            waiting.result(TIMEOUT_S)
+        assert time.monotonic() - began_s < TIMEOUT_S
 
 
 def test_refused_credentials_are_not_tried_again_until_the_file_changes(server: Server) -> None:
