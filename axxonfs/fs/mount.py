@@ -1,9 +1,8 @@
 """The composition root: puts a mount together, starts it, ends it.
 
 The order matters: trust and login and the first listing come before anything is
-mounted, a dead mount is cleared immediately before the new one, and `ready` is
-called only once the mount answers. At a crash the mount stays and answers
-ENOTCONN: an empty directory would tell `rsync --delete` a lie.
+mounted, and `ready` is called only once the mount answers. At a crash the mount
+stays and answers ENOTCONN: an empty directory would tell `rsync --delete` a lie.
 """
 
 import contextlib
@@ -25,6 +24,7 @@ from axxonfs.fs import about, inside, kernel, mountpoint
 from axxonfs.fs import journal as journals
 from axxonfs.fs.handles import Pollers
 from axxonfs.fs.metrics import Metrics
+from axxonfs.fs.mounting import Mounting
 from axxonfs.fs.operations import Operations
 from axxonfs.fs.options import MountOptions
 from axxonfs.fs.reveal import Revealer
@@ -90,7 +90,7 @@ def run(plan: Plan, ready: Callable[[], None], say: Say = lambda _: None) -> Non
     mountpoint.check(plan.mountpoint)
     revealer = Revealer()
     if not plan.options.ro:
-        revealer.fork()
+        revealer.fork(plan.mountpoint)
     with contextlib.closing(revealer), contextlib.closing(journals.Journal(plan.state_directory)) as journal:
         link = _connect(plan, journal, say)
         try:
@@ -155,9 +155,10 @@ class _Live:
         self._view = View(settings, time.time())
         self._catalog = Catalog(client, self._view, journal, self._notify)
         self._ending = trio.Event()
-        self._mounted = False
+        words = frozenset(word for word in ("allow_other", "ro") if getattr(options, word))
+        self._mounting = Mounting(plan.mountpoint, plan.source_shown, words)
         self._told = False  # to end
-        self._operations: Operations | None = None
+        self._operations: Operations | None = None  # once it is mounted
         self._unmounting = False
 
     async def run(self) -> None:
@@ -189,31 +190,20 @@ class _Live:
 
     def _close(self, *, unmount: bool) -> None:
         """End the mount; after a crash it stays, and answers ENOTCONN."""
-        if not self._mounted:
+        if self._operations is None:
             return
         self._notifier.stop()
-        pyfuse3.close(unmount=unmount)
+        self._mounting.end(unmount=unmount)
         log.info("ended mountpoint=%s unmounted=%s", self._plan.mountpoint, unmount)
 
     def _mount(self, state: MountState) -> errors.MountpointError | None:
         """Mount; return why not, for a raise in a nursery would come out in a group."""
-        options = set(pyfuse3.default_options) | {
-            f"fsname={self._plan.source_shown}",
-            "subtype=axxonfs",
-            "nodev",
-            "nosuid",
-            "noexec",
-        }
-        options |= {word for word in ("allow_other", "ro") if getattr(self._plan.options, word)}
+        operations = Operations(state)
         try:
-            mountpoint.clear_dead(self._plan.mountpoint)
-            self._operations = Operations(state)
-            pyfuse3.init(self._operations, str(self._plan.mountpoint), options)
+            self._mounting.begin(operations)
         except errors.MountpointError as error:
             return error
-        except RuntimeError:
-            return errors.MountpointError(f"{self._plan.mountpoint} could not be mounted: the line above says why")
-        self._mounted = True
+        self._operations = operations
         return None
 
     def _assemble(self, nursery: trio.Nursery) -> tuple[Pool, MountState]:
@@ -266,17 +256,15 @@ class _Live:
             wanted_kb = pool.line.kernel_ahead_kb
             if wanted_kb != ahead_kb:
                 ahead_kb = wanted_kb
-                await trio.to_thread.run_sync(kernel.set_read_ahead, str(self._plan.mountpoint), ahead_kb)
+                await trio.to_thread.run_sync(kernel.set_read_ahead, self._plan.mountpoint, ahead_kb)
                 log.debug("kernel reads ahead kb=%d", ahead_kb)
 
     async def _announce(self) -> None:
         # It asks the mount, which may end before it answers: then nobody waits for the thread.
-        problems = await trio.to_thread.run_sync(
-            kernel.raise_limits, str(self._plan.mountpoint), abandon_on_cancel=True
-        )
+        problems = await trio.to_thread.run_sync(kernel.raise_limits, self._plan.mountpoint, abandon_on_cancel=True)
         for problem in problems:
             log.info("kernel %s", problem)
-        self._revealer.begin(self._plan.mountpoint)
+        self._revealer.begin()
         log.info("mounted mountpoint=%s sessions=%d", self._plan.mountpoint, len(self._view.entries))
         try:
             self._ready()

@@ -1,7 +1,8 @@
 """Where a mount may go: the checks before it, what a crash left, and the way out.
 
-Blocking; called before the event loop runs and by the commands. Reads
-/proc/self/mountinfo and the mountpoint itself, nothing else.
+Blocking; called before the event loop runs and by the commands, and by the mount
+where it asks /proc/self/mountinfo only. Beside that the mountpoint itself is
+read, nothing else.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from axxonfs.core import errors
+from axxonfs.fs import detached
 
 FSTYPE = "fuse.axxonfs"
 _ANSWER_TIMEOUT_S = 2.0
@@ -27,6 +29,7 @@ class Mounted:
 
     fstype: str
     source: str
+    device: str = dataclasses.field(default="", compare=False)  # its number, as in `0:41`
 
 
 def canonical(path: str) -> Path:
@@ -50,18 +53,26 @@ def find(mountpoint: Path) -> Mounted | None:
 def _mounts(mountpoint: Path) -> Iterator[Mounted]:
     """Yield what is mounted at the absolute path, from the bottom up."""
     for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
-        fields, _, tail = line.partition(" - ")
-        where = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields.split()[4])
+        head, _, tail = line.partition(" - ")
+        fields = head.split()
+        where = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4])
         if where == str(mountpoint):
             fstype, source, *_ = tail.split()
-            yield Mounted(fstype, source)
+            yield Mounted(fstype, source, fields[2])
+
+
+def device(mountpoint: Path) -> str:
+    """Return the device number of what is mounted there, as in `0:41`, without asking it; empty where nothing is."""
+    mounted = find(mountpoint)
+    return mounted.device if mounted is not None else ""
 
 
 def is_dead(mountpoint: Path) -> bool:
     """Whether a crash left the mountpoint without a daemon (ENOTCONN)."""
     try:
         # Not stat: the kernel answers that from its memory for a second after the crash.
-        os.statvfs(mountpoint)
+        with detached.view(mountpoint) as root:
+            os.statvfs(root)
     except OSError as error:
         return error.errno == errno.ENOTCONN
     return False
@@ -75,6 +86,12 @@ def is_known_dead(mountpoint: Path, timeout_s: float = _ANSWER_TIMEOUT_S) -> boo
     thread.start()
     thread.join(timeout_s)
     return any(found)
+
+
+def is_dead_mount(mountpoint: Path) -> bool:
+    """Whether a dead mount of ours is there, which the next one may replace."""
+    mounted = find(mountpoint)
+    return mounted is not None and mounted.fstype == FSTYPE and is_dead(mountpoint)
 
 
 def check_fuse() -> None:
@@ -101,7 +118,7 @@ def check(mountpoint: Path) -> None:
         MountpointError: it is no directory, or not usable.
     """
     mounted = find(mountpoint)
-    if mounted is not None and not (mounted.fstype == FSTYPE and is_dead(mountpoint)):
+    if mounted is not None and not is_dead_mount(mountpoint):
         raise errors.MountpointBusyError(
             f"{mountpoint} is in use by {mounted.source} ({mounted.fstype}): run `axxonfs umount {mountpoint}` first"
         )
@@ -115,16 +132,6 @@ def check(mountpoint: Path) -> None:
             raise errors.MountpointError(f"{mountpoint} is not empty: its files would be hidden; take an empty one")
     except OSError as error:
         raise errors.MountpointError(f"{mountpoint} cannot be used: {error.strerror}") from error
-
-
-def clear_dead(mountpoint: Path) -> None:
-    """Take away the dead mount that a crash left; called immediately before the new one is mounted.
-
-    Raises:
-        MountpointError: it cannot be taken away.
-    """
-    if find(mountpoint) is not None and is_dead(mountpoint):
-        unmount(mountpoint, lazy=True)
 
 
 def unmount(mountpoint: Path, *, lazy: bool = False) -> None:

@@ -2,12 +2,15 @@
 
 import contextlib
 import errno
+import itertools
 import json
 import os
+import re
 import signal
 import sqlite3
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from axxonfs.exporting import doubts
+from axxonfs.fs import mountpoint
 from axxonfs.simulator.switches import Switches
 from tests.fuse.harness import CLIP, USER, Rig, module_rig, needs, pattern_file, wait_until
 
@@ -123,6 +127,88 @@ def test_a_dead_mount_never_looks_empty_and_rsync_deletes_nothing_from_its_mirro
     failed = subprocess.run(rig.command, capture_output=True, timeout=60, check=False)
     assert failed.returncode == 4
     assert is_dead(rig.path)
+
+
+WATCHER = """
+import errno, os, select, sys, time
+last = None
+while not select.select([sys.stdin], [], [], 0)[0]:
+    try:
+        seen = "entries" if os.listdir(sys.argv[1]) else "empty"
+    except OSError as error:
+        seen = errno.errorcode[error.errno]
+    now_s = time.monotonic()
+    if seen != last:
+        print(seen, now_s, flush=True)
+        last = seen
+print("end", time.monotonic())
+"""
+
+
+@contextlib.contextmanager
+def watched(path: Path) -> Iterator[list[tuple[str, float]]]:
+    """Look at a directory without a pause; yield what was seen, and for how many seconds, in order."""
+    seen: list[tuple[str, float]] = []
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", WATCHER, path], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        yield seen
+        lines += process.communicate("end", timeout=60)[0].splitlines()
+    rows = [(what, float(at_s)) for what, at_s in (line.split() for line in lines)]
+    seen += [(what, until_s - at_s) for (what, at_s), (_, until_s) in itertools.pairwise(rows)]
+
+
+def can_be_put_beneath() -> bool:
+    """Whether this is root, and the kernel knows MOVE_MOUNT_BENEATH."""
+    return os.geteuid() == 0 and tuple(int(word) for word in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 5)
+
+
+# Two calls, or two programs: moments on an idle machine, and the test is about what is between.
+REPLACED_S = 0.5
+
+
+@pytest.mark.parametrize("kernel", ["this one", "before 6.5", "before 5.2"])
+def test_a_dead_mount_is_replaced_without_an_empty_directory_in_between(
+    rigs: Rigs, record_property: Callable[[str, object], None], kernel: str
+) -> None:
+    rig = rigs()
+    rig.stop(signal.SIGKILL)
+    assert is_dead(rig.path)
+    call = {"this one": "", "before 6.5": "beneath", "before 5.2": "fsopen"}[kernel]
+    rig.program = ["tests.fuse.older", call] if call else rig.program
+    with watched(rig.path) as seen:
+        rig.start()
+        assert list((rig.path / "sessions").iterdir()) == []
+    empty_s = sum(for_s for what, for_s in seen if what == "empty")
+    record_property("empty", f"{kernel}: for {empty_s * 1000:.1f} ms")
+    assert [what for what, _ in seen if what != "empty"] == ["ENOTCONN", "entries"]
+    if call or not can_be_put_beneath():
+        assert empty_s < REPLACED_S
+    else:
+        assert [what for what, _ in seen] == ["ENOTCONN", "entries"]
+    # It is one mount, and it ends as any other.
+    assert Path("/proc/self/mountinfo").read_text().count(f" {rig.path} ") == 1
+    assert rig.stop() == 0
+    assert mountpoint.find(rig.path) is None
+
+
+def words_of(rig: Rig) -> str:
+    """Return the type, the source and the options of a mount as the kernel has them."""
+    line = Path("/proc/self/mountinfo").read_text().partition(f" {rig.path} ")[2].partition("\n")[0]
+    return re.sub(r"\b(shared|master):\d+ ", "", line)
+
+
+def test_a_mount_that_replaced_a_dead_one_ends_when_it_is_unmounted_from_outside(rigs: Rigs) -> None:
+    rig = rigs(options={"allow_other": "", "ro": ""})
+    plain = words_of(rig)
+    rig.stop(signal.SIGKILL)
+    rig.start()
+    assert words_of(rig) == plain, "the kernel has it with the same words"
+    assert rig.process is not None
+    subprocess.run(["umount", rig.path], check=True, timeout=60)
+    assert rig.process.wait(60) == 0
+    rig.ended = True
 
 
 def let_doubts_age(rig: Rig) -> None:

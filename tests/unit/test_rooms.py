@@ -26,7 +26,7 @@ MAY_IMPORT = {
 BORDERS = {
     "grpc": {"stubs", "remote", "simulator"},
     "grpc_health": {"simulator"},
-    "pyfuse3": {"fs.operations", "fs.kernel", "fs.mount"},
+    "pyfuse3": {"fs.operations", "fs.kernel", "fs.mount", "fs.mounting"},
     "trio": {"remote.download", "reading", "exporting", "fs", "fsspec"},
     "sqlite3": {"fs.journal", "simulator"},
     "av": {"simulator", "cli.demo"},
