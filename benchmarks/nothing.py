@@ -101,7 +101,7 @@ class Nothing(pyfuse3.Operations):
         return entry
 
 
-async def _serve(where: str) -> None:
+async def _serve(where: Path) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_on_signal)
         nursery.start_soon(trio.to_thread.run_sync, kernel.raise_limits, where)
@@ -121,7 +121,7 @@ def main(where: str, content: Path, files: int, directories: int) -> None:
         memory = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
     pyfuse3.init(Nothing(memory, files, directories), where, {*pyfuse3.default_options, "fsname=nothing"})
     try:
-        trio.run(_serve, where)
+        trio.run(_serve, Path(where).resolve())
     finally:
         pyfuse3.close()
 

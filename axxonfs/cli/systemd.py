@@ -16,12 +16,14 @@ import socket
 from pathlib import Path
 from typing import Final, Self
 
+from axxonfs.fs import detached
+
 # A start that waits for its server says so every few seconds, and is given this much longer each time.
 PATIENCE_S: Final = 60
 # Asked this often within the time that systemd allows, so that a moment of load does no harm.
 PER_WATCHDOG: Final = 4
 # Its attributes are never remembered by the kernel: each `stat` of it is a request.
-_LOOKED_AT: Final = Path(".axxonfs", "stats.json")
+_LOOKED_AT: Final = ".axxonfs/stats.json"
 _NAME: Final = "axxonfs-watch"  # what `ps -o comm` shows; at most 15 bytes
 _MICROSECONDS: Final = 1_000_000
 
@@ -97,8 +99,8 @@ def _watch(address: str, mountpoint: Path, begin: int, every_s: float) -> None:
     if not os.read(begin, 1):
         return
     while not select.select([begin], [], [], every_s)[0]:
-        # A mount that fails here is not reported as alive, and systemd acts.
-        with contextlib.suppress(OSError):
-            os.statvfs(mountpoint)
-            (mountpoint / _LOOKED_AT).stat()
+        # A mount that fails here is not reported as alive, and systemd acts. Seen so, it can be unmounted meanwhile.
+        with contextlib.suppress(OSError), detached.view(mountpoint) as root:
+            os.statvfs(root)
+            os.stat(_LOOKED_AT, dir_fd=root)
             _notify(address, "WATCHDOG=1")

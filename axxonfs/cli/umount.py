@@ -5,12 +5,17 @@ it is read from /proc.
 """
 
 import argparse
+import time
+from pathlib import Path
 
 from axxonfs.core import errors
 from axxonfs.fs import holders, mountpoint
 
 _LOOK_TIMEOUT_S = 5.0
 _SHOWN = 20
+# Whoever looks at a name holds the mount for a moment, without a descriptor that could be seen.
+_MOMENT_S = 5.0
+_AGAIN_S = 0.05
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,13 +37,24 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Unmount, or say who hinders it."""
     path = mountpoint.mounted_path(args.mountpoint)
-    try:
-        mountpoint.unmount(path, lazy=args.lazy or mountpoint.is_known_dead(path))
-    except errors.MountpointHeldError as error:
-        raise errors.MountpointHeldError(
-            f"{error}{_by_whom(holders.holders(path, timeout_s=_LOOK_TIMEOUT_S))}"
-        ) from error
+    lazy = args.lazy or mountpoint.is_known_dead(path)
+    give_up_s = 0.0
+    while (error := _attempt(path, lazy=lazy)) is not None:
+        give_up_s = give_up_s or time.monotonic() + _MOMENT_S
+        found = holders.holders(path, timeout_s=_LOOK_TIMEOUT_S)
+        if found or time.monotonic() > give_up_s:
+            raise errors.MountpointHeldError(f"{error}{_by_whom(found)}") from error
+        time.sleep(_AGAIN_S)
     return 0
+
+
+def _attempt(path: Path, *, lazy: bool) -> errors.MountpointHeldError | None:
+    """Unmount; return what is said where it is in use."""
+    try:
+        mountpoint.unmount(path, lazy=lazy)
+    except errors.MountpointHeldError as error:
+        return error
+    return None
 
 
 def _by_whom(found: list[holders.Holder]) -> str:

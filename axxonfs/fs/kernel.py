@@ -10,8 +10,6 @@ import ctypes
 import logging
 import os
 import queue
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,8 @@ from pathlib import Path
 import pyfuse3
 
 from axxonfs.core.view import Gone
+from axxonfs.fs import detached
+from axxonfs.fs import mountpoint as mountpoints
 from axxonfs.fs.handles import PollHandle
 
 log = logging.getLogger(__name__)
@@ -87,33 +87,33 @@ def bound_malloc() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def raise_limits(mountpoint: str) -> list[str]:
-    """Raise the kernel's read-ahead and its limit of background requests for this mount.
+def raise_limits(mountpoint: Path) -> list[str]:
+    """Raise the kernel's read-ahead and its limit of background requests for this mount, as soon as it answers.
 
-    Blocking: it asks the mount for its attributes, so never call it from the
-    event loop. Returns what could not be done, in words.
+    Blocking until then, so never call it from the event loop. Returns what could
+    not be done, in words.
     """
+    # An answer means that the kernel has been told the limits of libfuse, which would overrule these. There is none
+    # where the mount has ended meanwhile.
+    with contextlib.suppress(OSError), detached.view(mountpoint) as directory:
+        os.statvfs(directory)
     problems = []
     if not set_read_ahead(mountpoint, READ_AHEAD_KB):
         problems.append(f"read-ahead of the kernel not raised: reading is slower; root may write {_bdi(mountpoint)}")
     with _connections() as directory:
-        limits = directory / str(os.minor(Path(mountpoint).stat().st_dev))
+        limits = directory / mountpoints.device(mountpoint).rpartition(":")[2]
         if not (_write(limits / "max_background", MAX_BACKGROUND) and _raise_congestion(limits)):
             problems.append("background limit of the kernel not raised: stalled readers delay others; only root may")
     return problems
 
 
-def set_read_ahead(mountpoint: str, read_ahead_kb: int) -> bool:
-    """Set how much the kernel reads ahead in files of this mount that are opened from now on; False if it may not.
-
-    Blocking, as `raise_limits`.
-    """
+def set_read_ahead(mountpoint: Path, read_ahead_kb: int) -> bool:
+    """Set how much the kernel reads ahead in files of this mount that are opened from now on; False if it may not."""
     return _write(_bdi(mountpoint), read_ahead_kb)
 
 
-def _bdi(mountpoint: str) -> Path:
-    device = Path(mountpoint).stat().st_dev
-    return Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+def _bdi(mountpoint: Path) -> Path:
+    return Path(f"/sys/class/bdi/{mountpoints.device(mountpoint)}/read_ahead_kb")
 
 
 def _raise_congestion(limits: Path) -> bool:
@@ -130,23 +130,17 @@ def _write(path: Path, value: int) -> bool:
 
 @contextlib.contextmanager
 def _connections() -> Iterator[Path]:
-    """Yield the directory of FUSE's connections; mounted for a moment where the system does not."""
+    """Yield the directory of FUSE's connections; where the system has not mounted it, from a mount without a place."""
     standard = Path("/sys/fs/fuse/connections")
-    if os.path.ismount(standard) or os.geteuid() != 0:
+    if os.path.ismount(standard):
         yield standard
         return
-    with tempfile.TemporaryDirectory(prefix="axxonfs-") as directory:
-        if not _run_quietly("mount", "-t", "fusectl", "fusectl", directory):
-            yield standard
-            return
-        try:
-            yield Path(directory)
-        finally:
-            _run_quietly("umount", directory)
-
-
-def _run_quietly(*command: str) -> bool:
     try:
-        return subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+        descriptor = detached.make("fusectl", {})
+    except OSError:
+        yield standard  # where nothing is found
+        return
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from axxonfs.core.entries import Appeared
 from axxonfs.core.tree import ROOT_INODE
+from axxonfs.fs import detached
 
 _NAME = "axxonfs-reveal"  # what `ps -o comm` shows; at most 15 bytes
 _DIRECTORY, _FILE = b"d", b"f"
@@ -38,24 +39,24 @@ class Revealer:
     def __init__(self) -> None:
         self._pipe: int | None = None
         self._pid = 0
-        self._mountpoint = b""
+        self._begun = False
         self._waiting: dict[Place, bool] = {}  # whether the name is still to be denied once
 
-    def fork(self) -> None:
+    def fork(self, mountpoint: Path) -> None:
         """Start the process; only before anything of gRPC or trio exists."""
         reader, self._pipe = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                _serve(reader)
+                _serve(reader, mountpoint)
             finally:
                 os._exit(0)
         os.close(reader)
         os.set_blocking(self._pipe, False)
 
-    def begin(self, mountpoint: Path) -> None:
+    def begin(self) -> None:
         """Begin to reveal: the mount is there."""
-        self._mountpoint = os.fsencode(mountpoint)
+        self._begun = True
 
     def close(self) -> None:
         """Let the process end."""
@@ -65,13 +66,13 @@ class Revealer:
 
     def tell(self, notice: Appeared) -> None:
         """Have a name revealed; never blocks."""
-        if not self._mountpoint or self._pipe is None:
+        if not self._begun or self._pipe is None:
             return
         while len(self._waiting) >= _MOST_WAITING:
             # The kernel knew the name already, and never asked.
             del self._waiting[next(iter(self._waiting))]
         kind = _DIRECTORY if notice.is_directory else _FILE
-        record = kind + b"/".join((self._mountpoint, *notice.path)) + _END
+        record = kind + b"/".join(notice.path) + _END
         # Shorter than PIPE_BUF, so whole or not at all; a pipe that is full or broken is a watcher's loss only.
         with contextlib.suppress(OSError):
             os.write(self._pipe, record)
@@ -89,7 +90,7 @@ class Revealer:
         return pid == self._pid and self._waiting.pop((parent, name), None) is not None
 
 
-def _serve(reader: int) -> None:
+def _serve(reader: int, mountpoint: Path) -> None:
     """Make what the pipe says until it ends."""
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(_NAME, "ascii")
@@ -105,15 +106,17 @@ def _serve(reader: int) -> None:
     os.chdir("/")
     os.umask(0)
     for record in _records(0):
-        with contextlib.suppress(OSError):
-            _make(record[:1], record[1:])
+        # Seen so, the mount can be unmounted meanwhile.
+        with contextlib.suppress(OSError), detached.view(mountpoint) as root:
+            _make(record[:1], record[1:], root)
 
 
-def _make(kind: bytes, path: bytes) -> None:
+def _make(kind: bytes, path: bytes, root: int) -> None:
+    """Make something at a path that is relative to the directory that `root` is a descriptor of."""
     if kind == _DIRECTORY:
-        Path(os.fsdecode(path)).mkdir(0o755)
+        os.mkdir(path, 0o755, dir_fd=root)
     else:
-        os.mknod(path, stat.S_IFREG | 0o444)
+        os.mknod(path, stat.S_IFREG | 0o444, dir_fd=root)
 
 
 def _records(reader: int) -> Iterator[bytes]:

@@ -56,10 +56,10 @@ def test_the_read_ahead_of_a_mount_can_be_lowered_again(shared_rig: Rig) -> None
     limit = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
     wait_until(lambda: limit.read_text() == f"{kernel.READ_AHEAD_KB}\n", "the read-ahead")
     try:
-        assert kernel.set_read_ahead(str(shared_rig.path), 64)
+        assert kernel.set_read_ahead(shared_rig.path, 64)
         assert limit.read_text() == "64\n"
     finally:
-        kernel.set_read_ahead(str(shared_rig.path), kernel.READ_AHEAD_KB)
+        kernel.set_read_ahead(shared_rig.path, kernel.READ_AHEAD_KB)
 
 
 @needs_root
@@ -72,7 +72,7 @@ def test_root_raises_the_background_limit_of_its_mount(shared_rig: Rig) -> None:
 
 def test_a_limit_that_cannot_be_raised_is_said() -> None:
     # /proc has neither a read-ahead nor a connection of FUSE.
-    problems = kernel.raise_limits("/proc")
+    problems = kernel.raise_limits(Path("/proc"))
     assert any("read-ahead" in problem for problem in problems)
     assert any("background" in problem for problem in problems)
 
