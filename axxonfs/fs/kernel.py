@@ -87,6 +87,16 @@ def bound_malloc() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
+def trim_malloc() -> None:
+    """Give what malloc holds free back to the system, a few milliseconds' work; from no thread that others wait for.
+
+    Chunks come and go in many sizes, with small things that stay between them: up to half of the arena was free and
+    resident in a mount with 20 readers (measured).
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def raise_limits(mountpoint: Path) -> list[str]:
     """Raise the kernel's read-ahead and its limit of background requests for this mount, as soon as it answers.
 

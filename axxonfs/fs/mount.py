@@ -48,6 +48,7 @@ LAST_WORDS_S = 1.0  # for the answers to those that were given up
 RETRY_EVERY_S = 5.0
 _PERCENTILES = (50, 90, 99)
 HOUSEKEEPING_S = 1.0  # the texts in .axxonfs are rebuilt at most this often
+TRIM_EVERY_S = 30.0  # an idle mount is small soon, and a busy one does not notice (6 ms of processor time, measured)
 
 Say = Callable[[str], None]
 
@@ -241,6 +242,7 @@ class _Live:
         state.tasks.start_lasting(self._follow_line, pool)
         state.resume()
         state.tasks.start_lasting(self._housekeeping, state, texts)
+        state.tasks.start_lasting(_trim)
 
     async def _serve(self) -> None:
         try:
@@ -363,3 +365,10 @@ def _percentiles_s(latencies: Latencies) -> dict[str, float | None]:
     """Return how long things took, in seconds, to two digits; null where there was none."""
     found = {f"p{percent}": latencies.percentile_s(percent) for percent in _PERCENTILES}
     return {name: None if took_s is None else float(f"{took_s:.2g}") for name, took_s in found.items()}
+
+
+async def _trim() -> None:
+    """Keep what is resident to what is used, for ever."""
+    while True:
+        await trio.sleep(TRIM_EVERY_S)
+        await trio.to_thread.run_sync(kernel.trim_malloc)

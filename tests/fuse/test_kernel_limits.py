@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,3 +85,27 @@ def test_a_name_that_went_is_not_served_from_the_kernel_s_memory(shared_rig: Rig
     shared_rig.sim.sessions.destroy(session_id)
     (directory / "control").write_text("destroy\n")
     wait_until(lambda: not directory.exists(), "the kernel to forget the name")
+
+
+SCATTERED = """
+from pathlib import Path
+from axxonfs.fs import kernel
+
+def resident_mib():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20
+
+kernel.bound_malloc()
+chunks, small = [], []
+for number in range(4000):
+    chunks.append(bytes([number % 255]) * 16_384)
+    small.append(bytes(1000 + number % 100))
+del chunks[::2], chunks[::2]
+before = resident_mib()
+kernel.trim_malloc()
+print(before - resident_mib())
+"""
+
+
+def test_what_malloc_holds_free_between_what_stays_goes_back_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", SCATTERED], capture_output=True, text=True, check=True)
+    assert int(done.stdout) >= 20
