@@ -7,7 +7,8 @@ Behind all cursors nobody is on the way. There the forecast is that whoever read
 will do so again in the same way, after as long as it is ago that the last one
 began: what a reader met first when it opened a file (its head, its tail, where it
 jumped to) outlives what it met later, and a scan through a file larger than the
-cache leaves the beginning for the next one. Least recently used is the opposite:
+cache leaves the beginning for the next one. Where a file has several readers already,
+the next one is counted on as much as one that is on its way. Least recently used is the opposite:
 it drops just what the next reader needs.
 
 Pure: times are handed in. Belongs to the event loop. The cache is checked against
@@ -208,12 +209,15 @@ class ChunkCache:
     def _least_needed_first(self, now_s: float) -> list[_Key]:
         coming = {file: readers.coming(now_s) for file, readers in self._readers.items()}
         places = {file: [cursor.place for cursor in cursors] for file, cursors in coming.items()}
+        shared = {file for file, readers in self._readers.items() if readers.number > 1}
 
         def need(item: tuple[_Key, _Chunk]) -> tuple[bool, float]:
             (file, _, start), chunk = item
             # The nearest cursor that has not read it whole.
             number = bisect.bisect_left(places.get(file, ()), start + len(chunk.data))
             wait_s = coming[file][number - 1].wait_s(start, now_s) if number else _COMING_S
+            if file in shared:
+                wait_s = min(wait_s, now_s - chunk.worth_s)
             return (True, -wait_s) if wait_s < _COMING_S else (False, chunk.worth_s)
 
         return [key for key, _ in sorted(self._chunks.items(), key=need)]

@@ -88,7 +88,9 @@ class Pool:
         self._most_for_one = max(1, self.budget.max_streams - self.budget.max_streams // RESERVE)
         self._slots_of: weakref.WeakValueDictionary[str, trio.CapacityLimiter] = weakref.WeakValueDictionary()
         self.breaker = breaker or Breaker()
-        self.limits = readahead.Limits(max_window=min(readahead.Limits().max_window, cache_bytes // 8))
+        self.limits = readahead.Limits(
+            max_window=min(readahead.Limits().max_window, cache_bytes // 8), cache_bytes=cache_bytes
+        )
         self.counters = Counters()
         self.first_chunks = Latencies()
         self.reads = Latencies()

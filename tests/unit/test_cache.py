@@ -74,6 +74,18 @@ def test_nobody_waits_for_a_reader_that_has_left_or_read_but_once() -> None:
     assert (kept(cache, 1, 4, 8, 12), kept(cache, 2, 0)) == ([8], [0])
 
 
+def test_where_readers_follow_each_other_the_beginning_stays_for_the_next_one() -> None:
+    """The last began a second ago: the next is expected sooner than these two are where more was fetched."""
+    cache = ChunkCache(budget_bytes=16)
+    for reader, began_s in (("first", 0), ("second", 1)):
+        for step in range(2):
+            cache.read(1, 4 * step, 4 * step + 4, 4, NOW_S + began_s + step / 2, by=reader)
+    put(cache, 1, 0, b"abcd", NOW_S + 1)
+    for start in (60, 64, 68, 72):
+        put(cache, 1, start, b"abcd", NOW_S + 2)
+    assert kept(cache, 1, 0) == [0]
+
+
 def test_the_head_and_the_tail_of_a_file_outlive_its_middle() -> None:
     """Players read the first bytes, the index at the end, and then what they play."""
     cache = ChunkCache(budget_bytes=48 * KIB)

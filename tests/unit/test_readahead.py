@@ -416,3 +416,29 @@ def test_no_read_waits_for_a_stream_that_waits_for_it(
         crowd.pass_time()
         turns += 1
         assert turns < 1000, (crowd.waiting, crowd.policy._streams)
+
+
+def test_streams_of_readers_who_share_a_large_file_have_little_in_flight_together() -> None:
+    """What they take is missing in the cache, and each reader fetches again what went too soon."""
+    cache_bytes, line = 64 * 1024 * KIB, line_of(0.02, 1e9)
+    policy = ReadAhead(8 * cache_bytes, Sizes(), line, readahead.Limits(cache_bytes=cache_bytes))
+    policy.readers = 16
+    in_flight = [
+        action.in_flight_bytes
+        for place in range(0, 16 * 4096 * KIB, 4096 * KIB)
+        for action in policy.on_read(place, place + 256 * KIB, [(place, place + 256 * KIB)], 0.0)
+        if isinstance(action, Start)
+    ]
+    assert len(in_flight) == 16
+    assert sum(in_flight) <= cache_bytes / 32 + 4 * IN_FLIGHT_BYTES[0]
+
+
+@pytest.mark.parametrize(("readers", "caches"), [(1, 8), (16, 0.5)])
+def test_one_reader_or_a_file_that_the_cache_holds_takes_what_the_line_holds(readers: int, caches: float) -> None:
+    cache_bytes = 64 * 1024 * KIB
+    limits = readahead.Limits(cache_bytes=cache_bytes)
+    policy = ReadAhead(int(caches * cache_bytes), Sizes(), line_of(0.02, 1e9), limits)
+    policy.readers = readers
+    started = policy.on_read(0, 256 * KIB, [(0, 256 * KIB)], 0.0)[0]
+    assert isinstance(started, Start)
+    assert started.in_flight_bytes == IN_FLIGHT_BYTES[2]
