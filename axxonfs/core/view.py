@@ -73,7 +73,9 @@ class View:
         self._cameras = CameraFolder(self.tree, self._folder(root, b"cameras"))
         self._folders = SessionFolders(self.tree, settings, self._cameras, self._texts)
         self._hidden = self._folder(root, b".axxonfs")
-        self.add_text("spec.schema.json", lambda: status.render(spec.spec_schema()))
+        # Made now, with what pydantic imports for it: later that could be a newer version's, installed meanwhile.
+        schema = status.render(spec.spec_schema())
+        self.add_text("spec.schema.json", lambda: schema)
 
     def add_text(self, name: str, render: Callable[[], bytes]) -> tree.Node:
         """Add a text to `.axxonfs`; whoever adds it has it refreshed."""

@@ -14,12 +14,15 @@ from axxonfs.fs.options import MountOptions
 from axxonfs.remote.certificates import Certificate
 from axxonfs.remote.channel import Link
 
+# Of the code that runs; a newer package may have been installed since.
+VERSION = importlib.metadata.version("axxonfs")
+
 
 def document(link: Link, mountpoint: Path, options: MountOptions, mounted_s: float) -> dict[str, Any]:
     """Return what `mount.json` says now."""
     return {
         "version": 1,
-        "axxonfs": importlib.metadata.version("axxonfs"),
+        "axxonfs": VERSION,
         "server": str(link.endpoint),
         "account": options.user,
         "certificate": _certificate(link.certificate),

@@ -7,7 +7,6 @@ machine apart. Belongs to the event loop; the only place that imports prometheus
 
 import collections
 import dataclasses
-import importlib.metadata
 import time
 from collections.abc import Iterable, Iterator
 
@@ -17,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from axxonfs.core import sessions
 from axxonfs.exporting.catalog import Catalog
+from axxonfs.fs import about
 from axxonfs.reading.pool import Pool
 from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.login import Standing
@@ -58,7 +58,7 @@ class Metrics(Collector):
 
     def _of_mount(self) -> Iterator[Metric]:
         link = self._catalog.client.link
-        info = (importlib.metadata.version("axxonfs"), str(link.endpoint))
+        info = (about.VERSION, str(link.endpoint))
         yield self._gauge("mount_info", "Which mount this is; always 1.", [(info, 1)], ("version", "server"))
         yield self._single("mount_start_time_seconds", "When it was mounted, since the epoch.", self._mounted_s)
         yield self._counter("unexpected_errors", "Mistakes in axxonfs; the log has them.", self._tasks.unexpected)
