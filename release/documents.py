@@ -19,7 +19,7 @@ import shtab
 from axxonfs.cli import helper, main
 from release import manual
 
-_COMPLETIONS: Final = {
+COMPLETIONS: Final = {
     "bash": "usr/share/bash-completion/completions/axxonfs",
     "zsh": "usr/share/zsh/vendor-completions/_axxonfs",
     "fish": "usr/share/fish/vendor_completions.d/axxonfs.fish",
@@ -28,36 +28,44 @@ _COMPLETIONS: Final = {
 _DIRECTORIES: Final = {"MOUNTPOINT", "DIR", "DIRECTORY"}
 _FILES: Final = {"FILE", "SPEC"}
 _SESSIONS: Final = {"PATH"}
+# Whose MOUNTPOINT is one that is mounted already.
+_OF_MOUNTS: Final = {"umount", "export"}
 _COLUMNS: Final = "80"
 _HOME: Final = "/home/you"
 
-# Prints the session directories of all mounts that are there; awk's octal escapes are those of mountinfo.
-_LIST_SESSIONS: Final = r"""awk '/ - fuse\.axxonfs / { print $5 }' /proc/self/mountinfo |
-    while read -r where; do printf '%b\n' "$where"/sessions/*/; done"""
-_PREAMBLE: Final = {
-    "bash": f"""_axxonfs_sessions_file() {{
-  compgen -W "$({_LIST_SESSIONS})" -- "$1"
-  compgen -f -- "$1"
+# Print the mounts that are there, and all their session directories; awk's octal escapes are those of mountinfo.
+_LIST_MOUNTS: Final = r"""awk '/ - fuse\.axxonfs / { print $5 }' /proc/self/mountinfo |
+    while read -r where; do printf '%b\n' "$where"; done"""
+_LIST_SESSIONS: Final = rf"""{_LIST_MOUNTS} |
+    while read -r where; do find "$where/sessions/" -mindepth 1 -maxdepth 1 -type d 2>/dev/null; done"""
+
+
+def _preamble(shell: str, name: str, program: str, plain: str) -> str:
+    """Return a function of the shell that offers what a program of sh prints, and then plain files or directories."""
+    quoted = program.replace("'", r"'\\''")
+    return {
+        "bash": f"""{name}() {{
+  compgen -W "$({program})" -- "$1"
+  compgen {"-d" if plain == "directories" else "-f"} -- "$1"
 }}
 """,
-    "zsh": f"""_axxonfs_sessions() {{
+        "zsh": f"""{name}() {{
   local -a found
-  found=(${{(f)"$({_LIST_SESSIONS})"}})
+  found=(${{(f)"$({program})"}})
   compadd -f -a found
-  _files
+  _files{" -/" if plain == "directories" else ""}
 }}
 """,
-    "fish": f"""function _axxonfs_sessions
-  sh -c '{_LIST_SESSIONS.replace("'", chr(39) + chr(92) + chr(39) + chr(39))}'
-  __fish_complete_path (commandline -ct)
+        "fish": f"""function {name}
+  sh -c '{quoted}'
+  __fish_complete_{"directories" if plain == "directories" else "path"} (commandline -ct)
 end
 """,
-}
-_COMPLETE_SESSIONS: Final = {
-    "bash": "_axxonfs_sessions_file",
-    "zsh": "_axxonfs_sessions",
-    "fish": "(_axxonfs_sessions)",
-}
+    }[shell]
+
+
+# Whole paths of sessions and mounts are offered beside what is in the directory where somebody is.
+_FUNCTIONS: Final = {"_axxonfs_sessions": (_LIST_SESSIONS, "files"), "_axxonfs_mounts": (_LIST_MOUNTS, "directories")}
 
 
 def pages() -> Iterator[tuple[str, str]]:
@@ -113,18 +121,27 @@ def parsers(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser
 def completion(shell: str) -> str:
     """Return the completion for a shell."""
     whole = main.parser(main.COMMANDS)
-    for parser in parsers(whole).values():
+    for command, parser in parsers(whole).items():
         for action in parser._actions:  # noqa: SLF001 - as above
-            _say_what_it_is(action)
-    text: str = shtab.complete(whole, shell, preamble=_PREAMBLE[shell])
+            _say_what_it_is(action, command)
+    preamble = "".join(_preamble(shell, name, *words) for name, words in _FUNCTIONS.items())
+    text: str = shtab.complete(whole, shell, preamble=preamble)
     return text
 
 
-def _say_what_it_is(action: argparse.Action) -> None:
-    kinds = ((_DIRECTORIES, shtab.DIRECTORY), (_FILES, shtab.FILE), (_SESSIONS, _COMPLETE_SESSIONS))
+def _say_what_it_is(action: argparse.Action, command: str) -> None:
+    kinds = [(_DIRECTORIES, shtab.DIRECTORY), (_FILES, shtab.FILE), (_SESSIONS, _function("_axxonfs_sessions"))]
+    if command in _OF_MOUNTS:
+        kinds.insert(0, ({"MOUNTPOINT"}, _function("_axxonfs_mounts")))
     for names, kind in kinds:
         if action.metavar in names:
             action.complete = kind  # type: ignore[attr-defined] # where shtab looks for it
+            return
+
+
+def _function(name: str) -> dict[str, str]:
+    """Return how each shell is told to complete by a function."""
+    return {"bash": name, "zsh": name, "fish": f"({name})"}
 
 
 def write(directory: Path) -> None:
@@ -134,7 +151,7 @@ def write(directory: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Without a time in it, the same text is the same file.
         path.write_bytes(gzip.compress(text.replace(_HOME, "~").encode(), mtime=0))
-    for shell, place in _COMPLETIONS.items():
+    for shell, place in COMPLETIONS.items():
         path = directory / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(completion(shell).replace(_HOME, "~"), "utf-8")
