@@ -29,6 +29,7 @@ from axxonfs.fsspec.loop import Loop
 from axxonfs.fsspec.options import Setup
 from axxonfs.fsspec.picture import Info, Wanted
 from axxonfs.fsspec.readers import Readers
+from axxonfs.reading.loans import Loan
 from axxonfs.reading.pool import Counters, Pool
 from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.channel import Link
@@ -117,6 +118,10 @@ class Client:
     def read_ranges(self, wanted: Wanted, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return scattered ranges, and fetch no chunk that none of them touches. Raises as `read`."""
         return self._loop.call(self._read_ranges, wanted, ranges)
+
+    def lend(self, wanted: Wanted) -> Loan | None:
+        """Return a loan of the stream that brings a result, for one thread that reads it on and on; None for none."""
+        return self._loop.call(self._lend, wanted)
 
     def hold(self, names: Iterable[str]) -> list[str]:
         """Keep sessions alive from now on, and return what `let_go` takes.
@@ -250,6 +255,9 @@ class Client:
     async def _read_ranges(self, wanted: Wanted, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         with self._noticing(wanted):
             return await self._readers.read_ranges(wanted, ranges)
+
+    async def _lend(self, wanted: Wanted) -> Loan | None:
+        return self._readers.lend(wanted, self._loop.soon)
 
     @contextlib.contextmanager
     def _noticing(self, wanted: Wanted) -> Iterator[None]:

@@ -29,6 +29,7 @@ from axxonfs.fsspec import clients, options, picture, urls
 from axxonfs.fsspec.client import Client
 from axxonfs.fsspec.failures import translated, translated_error
 from axxonfs.fsspec.files import AxxonFile, joined
+from axxonfs.reading.loans import Loan
 from axxonfs.reading.pool import Counters
 
 Info = dict[str, Any]
@@ -182,6 +183,11 @@ class AxxonFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         """Return bytes of a result, in pieces of any size; `info` is its description."""
         with translated():
             return self._client.read(picture.wanted(info), start, end)
+
+    def lend(self, info: Info) -> Loan | None:
+        """Return a loan of the stream that brings a result, if there may be one."""
+        with translated():
+            return self._client.lend(picture.wanted(info))
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
         """Return a result, or a range of it; negative ends count from behind, as in slices."""

@@ -4,6 +4,7 @@ Decides how a call gets into the loop and how its end is told: whoever waits whe
 the loop ends gets an error and is never left waiting.
 """
 
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
@@ -47,9 +48,10 @@ class Loop:
             raise errors.ServerAwayError("the file system was closed") from error
 
     def soon(self, function: Callable[[], object]) -> None:
-        """Have a function called in the loop, without waiting for it."""
-        if self._token is not None:
-            self._token.run_sync_soon(function)
+        """Have a function called in the loop, without waiting for it; never, once the loop has ended."""
+        with contextlib.suppress(trio.RunFinishedError):
+            if self._token is not None:
+                self._token.run_sync_soon(function)
 
     def join(self) -> None:
         """Wait for the end, which somebody has asked `main` for."""

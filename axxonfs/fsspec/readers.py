@@ -16,6 +16,7 @@ from axxonfs.core import errors
 from axxonfs.core.chunks import Data, Range, assemble, merged_ranges
 from axxonfs.core.line import MIB
 from axxonfs.fsspec.picture import Wanted
+from axxonfs.reading.loans import Loan, Soon
 from axxonfs.reading.pool import Pool
 from axxonfs.reading.reader import ResultReader, Source
 
@@ -92,6 +93,10 @@ class Readers:
         if failures:
             raise failures[0]
         return pieces
+
+    def lend(self, wanted: Wanted, soon: Soon) -> Loan | None:
+        """Return a loan of the stream that brings a result, if there may be one."""
+        return self._reader(wanted).reader.lend(soon)
 
     def stop_idle(self) -> None:
         """Cancel the streams that nobody used for a while."""

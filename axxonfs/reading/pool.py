@@ -154,6 +154,11 @@ class Pool:
             await trio.sleep(self._next_fetch_s - now_s)
 
     @property
+    def is_paced(self) -> bool:
+        """Whether bytes have to wait for a rate limit."""
+        return bool(self._rate_limit_bytes)
+
+    @property
     def most_ahead_bytes(self) -> int:
         """How far each stream may run ahead, so that none pushes out of the cache what another fetched for later."""
         return self.cache.budget_bytes // 2 // max(1, self.counters.streams_open)

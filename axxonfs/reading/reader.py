@@ -15,6 +15,7 @@ import trio
 
 from axxonfs.core import budget, chunks, errors, readahead
 from axxonfs.core.chunks import Data
+from axxonfs.reading.loans import Loan, Soon
 from axxonfs.reading.pool import TURN_S, Pool
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 
@@ -47,6 +48,16 @@ class _Wait:
     pause_s: float = RETRY_PAUSES_S[0]
 
 
+@dataclasses.dataclass(slots=True, eq=False)
+class _Lent:
+    """A stream whose chunks a thread takes by itself."""
+
+    start: readahead.Start
+    download: DownloadStream
+    begin: int
+    over: trio.Event = dataclasses.field(default_factory=trio.Event)
+
+
 class ResultReader:
     """The bytes of one result, for all of its handles; `limits` are the pool's unless others are given."""
 
@@ -64,6 +75,8 @@ class ResultReader:
         self._scopes: dict[int, trio.CancelScope] = {}
         self._unread = [(0, source.size_bytes)] if source.size_bytes else []
         self._closed: errors.AxxonfsError | None = None
+        self._loan: Loan | None = None
+        self._lent: _Lent | None = None
 
     @property
     def session_id(self) -> str:
@@ -105,6 +118,16 @@ class ResultReader:
         self._pool.counters.served_bytes += end - offset
         return chunks.assemble(held, offset, end)
 
+    def lend(self, soon: Soon) -> Loan | None:
+        """Return a loan of a stream of large chunks, which begins once nobody else waits for it.
+
+        None where somebody has one, or where bytes have to wait for a rate limit.
+        """
+        if self._loan is not None or self._pool.is_paced:
+            return None
+        self._loan = Loan(soon, self._collect, self._end_loan)
+        return self._loan
+
     def leave(self, by: object) -> None:
         """Take note that a reader reads no more."""
         self._pool.cache.leave(self._file, by)
@@ -140,6 +163,8 @@ class ResultReader:
     # -- waiting ----------------------------------------------------------------
 
     async def _chunks(self, begin: int, end: int, deadline_s: float, by: object) -> list[tuple[int, Data]]:
+        if self._lent is not None and end > self._lent.begin:
+            self._take_back()
         now_s = trio.current_time()
         held, missing = self._pool.cache.read(self._file, begin, end, self._policy.sizes.narrow, now_s, by)
         self._pool.counters.seeks = self._pool.cache.jumps
@@ -299,6 +324,8 @@ class ResultReader:
             self._pool.learn(download.samples())
             self._source.touched()
             await self._take(start, batch)
+            if self._may_lend(start):
+                await self._lend(start, download, batch)
             done = self._policy.is_satisfied(stream) or trio.current_time() >= turn_ends_s
             if done and self._pool.is_short(self.session_id):
                 # Others wait for a slot; whoever still needs this stream asks for another one.
@@ -307,25 +334,82 @@ class ResultReader:
                 await self._room(stream)
 
     async def _take(self, start: readahead.Start, batch: Batch) -> None:
-        stream, size = start.stream, start.chunk_bytes
         for index, data in batch:
-            if not self._scopes[stream].cancel_called:
+            if not self._scopes[start.stream].cancel_called:
                 await self._pool.pace(len(data))
-            if self._scopes[stream].cancel_called:
+            if self._scopes[start.stream].cancel_called:
                 self._pool.counters.wasted_bytes += len(data)
                 continue  # another one brings the rest, or it is cut in another size
-            self._pool.counters.fetched_bytes += len(data)
-            if len(data) == size:
-                self._pool.proven_chunk_bytes = max(self._pool.proven_chunk_bytes, size)
-            self._deliver(size, index * size, data)
-            self._apply(self._policy.on_chunk(stream, index * size + len(data)))
-            self._leave_the_rest(start, index * size + len(data))
+            self._accept(start, index, data)
+
+    def _accept(self, start: readahead.Start, index: int, data: Data) -> None:
+        stream, size = start.stream, start.chunk_bytes
+        self._pool.counters.fetched_bytes += len(data)
+        if len(data) == size:
+            self._pool.proven_chunk_bytes = max(self._pool.proven_chunk_bytes, size)
+        self._deliver(size, index * size, data)
+        self._apply(self._policy.on_chunk(stream, index * size + len(data)))
+        self._leave_the_rest(start, index * size + len(data))
 
     def _leave_the_rest(self, start: readahead.Start, place: int) -> None:
         """Stop a stream where more than what it has on its way is here already."""
         end = min(place + max(start.in_flight_bytes, start.chunk_bytes), self._source.size_bytes)
         if place < end and self._pool.cache.covers(self._file, place, end):
             self._apply(self._policy.stop(start.stream))
+
+    # -- lending ----------------------------------------------------------------
+
+    def _may_lend(self, start: readahead.Start) -> bool:
+        wide = start.chunk_bytes > self._policy.sizes.narrow and not self._scopes[start.stream].cancel_called
+        waited_for = any(wait.missing for wait in self._waits)
+        return self._loan is not None and self._lent is None and wide and not waited_for
+
+    async def _lend(self, start: readahead.Start, download: DownloadStream, batch: Batch) -> None:
+        """Leave a stream to the thread that has the loan, until somebody needs it here."""
+        loan = self._loan
+        begin = (batch[-1][0] + 1) * start.chunk_bytes
+        if loan is None or begin >= self._source.size_bytes:
+            return
+        self._lent = lent = _Lent(start, download, begin)
+        loan.lend(download, start.chunk_bytes, begin)
+        try:
+            await lent.over.wait()
+        finally:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        lent = self._lent
+        if lent is not None:
+            if self._loan is not None:
+                self._loan.take_back()
+            self._collect(back=True)
+            self._lent = None
+            lent.over.set()
+
+    def _end_loan(self, loan: Loan) -> None:
+        if loan is self._loan:
+            self._take_back()
+            self._loan = None
+
+    def _collect(self, *, back: bool = False) -> None:
+        """Take note of what a thread has taken; with `back` it takes no more."""
+        if self._lent is None:
+            return
+        start, download = self._lent.start, self._lent.download
+        batch = download.taken(back=back)
+        self._pool.learn(download.samples())
+        for index, data in batch:
+            begin = index * start.chunk_bytes
+            self._accept(start, index, data)
+            # Read, and a step forward like any other.
+            self._pool.cache.read(self._file, begin, begin + len(data), start.chunk_bytes, trio.current_time())
+            self._unread = chunks.subtract(self._unread, begin, begin + len(data))
+            self._pool.counters.served_bytes += len(data)
+            self._ask(begin, begin + len(data), ())
+        if batch:
+            self._source.touched()
+        if not back and self._pool.is_short(self.session_id):
+            self._take_back()  # others wait for its slot
 
     def _has_room(self, stream: int) -> bool:
         return self._policy.has_room(stream, self._pool.most_ahead_bytes)

@@ -31,6 +31,10 @@ _CLOSE_TIMEOUT_S = 1.0
 # A thread that was parked for longer says nothing about the line; trio takes a chunk in a tenth of it.
 _HELD_UP_S = 0.01
 
+# What a thread may have taken of a stream it was lent before the loop hears of it. It does after each eighth chunk:
+# a loop that is later than that is in trouble. Guessed.
+_MOST_TAKEN = 32
+
 Batch = list[tuple[int, Data]]
 
 
@@ -87,6 +91,8 @@ class DownloadStream:
         self._waiting: collections.deque[tuple[int, Data]] = collections.deque()
         self.dropped_bytes = 0  # came, and were not wanted any more
         self._samples: list[Sample] = []
+        self._lent = False
+        self._taken: list[tuple[int, Data]] = []
         self._sleeper: trio.Event | None = None
         self._ended = self._parked = False
         self._error: BaseException | None = None
@@ -135,6 +141,34 @@ class DownloadStream:
             self._link.distrust(self._stall_timeout_s)
             batch, _ = self._take(most)
         return batch
+
+    def lend(self) -> None:
+        """Let a thread that is no task `take` the chunks; until they are taken back, `receive` must not be called."""
+        with self._changed:
+            self._lent = True
+
+    def take(self, index: int, timeout_s: float) -> Data | None:
+        """Return a chunk of a stream that is lent, if it is the next; None too where it does not come in time."""
+        deadline_s = time.monotonic() + timeout_s
+        with self._changed:
+            while self._lent and not (self._waiting or self._ended) and time.monotonic() < deadline_s:
+                self._changed.wait(max(0.0, deadline_s - time.monotonic()))
+            is_next = self._lent and bool(self._waiting) and self._waiting[0][0] == index
+            if not is_next or len(self._taken) >= _MOST_TAKEN:
+                return None
+            chunk = self._waiting.popleft()
+            self._taken.append(chunk)
+            self._changed.notify_all()
+            return chunk[1]
+
+    def taken(self, *, back: bool = False) -> Batch:
+        """Return what was taken since the last call; with `back` nothing more is."""
+        with self._changed:
+            batch, self._taken = self._taken, []
+            if back:
+                self._lent = False
+                self._changed.notify_all()
+            return batch
 
     def cancel(self) -> None:
         """Give the stream up at once; what waits is dropped. Safe at any time, any number of times."""
@@ -226,6 +260,8 @@ class DownloadStream:
             self._waiting.append((index, data))
             self._missing -= 1
             self._wake()
+            if self._lent:
+                self._changed.notify_all()
             # Parked before the next chunk is asked for: it would make room for more in flight.
             self._parked = True
             while len(self._waiting) >= self._most_waiting and not self._ended:
