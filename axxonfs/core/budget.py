@@ -34,6 +34,8 @@ class Budget:
         self.max_streams = max(1, min(max_streams, streams_part_bytes // least_bytes))
         # What a stream has in flight at least is kept for each that may come.
         self._free_bytes = streams_part_bytes - self.max_streams * least_bytes
+        # Where nothing else goes on.
+        self.most_for_a_run_bytes = self.most_in_flight(seek=False)
 
     @property
     def cache_bytes(self) -> int:

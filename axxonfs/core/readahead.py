@@ -13,7 +13,8 @@ another one began: no byte is fetched by two.
 Streams are narrow at first: small chunks, and as much in flight as the line holds
 for a seek, so that a probe or a seek costs little. Where a reader keeps asking
 for what has not come yet, and the line could bring more, a better stream takes
-over behind what is on its way already: with large chunks and much in flight.
+over behind what is on its way already: with large chunks and much in flight. Who
+asks for a whole MiB at the beginning of a file gets that one at once.
 
 Readers who share a file that is larger than the cache need the cache more than
 speed: one of them fetches what all of them read, as long as it stays there until
@@ -91,6 +92,9 @@ _BACKWARD_STEPS = 2
 # A reader has asked for so much that had not come yet, before a better stream takes over: a player that
 # fills its buffer, and what the kernel reads ahead for it, come to less (computed: 128 + 256 + 512 KiB, 1 MiB).
 _LATE_BYTES = 2 * MIB
+# The kernel sends no larger READs, and begins with one only for who reads in such blocks: a copy, hardly a probe.
+# Waiting for it to show that it is one costs two round trips (measured).
+_COPY_BYTES = MIB
 # A player whose bytes come in time asks for few that are late; a copy takes whatever there is. Guessed.
 _LATE_SHARE = 1 / 4
 # What the streams of shared readers have in flight, and run ahead, is a 32nd of the bytes each. Of 16 readers of
@@ -201,6 +205,11 @@ class ReadAhead:
         is_wide = stream.chunk_bytes > self.sizes.narrow
         return self._limits.wide_idle_s if is_wide and satisfied else self._limits.idle_s
 
+    def left(self) -> list[Action]:
+        """Take note that nobody has the file open: what was on its way for a copy is wanted no more."""
+        wide = [number for number, stream in self._streams.items() if stream.chunk_bytes > self.sizes.narrow]
+        return [action for number in wide for action in self.stop(number)]
+
     def unused(self) -> list[tuple[float, int]]:
         """Return when each stream that brings nothing anybody asked for was last used, and its number."""
         return [(stream.used_s, number) for number, stream in self._streams.items() if stream.next >= stream.demand]
@@ -262,9 +271,19 @@ class ReadAhead:
                 stream.window = 0
         backward = self._backward(place, stop)
         offset = self._begin(place, backward)
-        in_flight_bytes = within(min(self._line.seek_bytes, self._most_in_flight(seek=True)))
-        stream = _Stream(offset, offset, stop, now_s, self.sizes.narrow, in_flight_bytes, backward=backward)
+        copy = offset == 0 and _COPY_BYTES <= stop <= self._file_size - _COPY_BYTES and self._limits.max_window > 0
+        chunk_bytes, in_flight_bytes = self._means(run=copy)
+        stream = _Stream(offset, offset, stop, now_s, chunk_bytes, in_flight_bytes, backward=backward)
         return [*actions, self._open(stream)]
+
+    def _means(self, *, run: bool) -> tuple[int, int]:
+        """Return the size of chunks, and how much to have in flight, for a run or else for a seek."""
+        fast = run and self._line.is_fast
+        wanted_bytes = min(self._line.run_bytes, self._file_size) if fast else self._line.seek_bytes
+        in_flight_bytes = within(min(wanted_bytes, self._most_in_flight(seek=not fast)))
+        # Large chunks in a small window would come one at a time.
+        wide = fast and in_flight_bytes > self.sizes.wide
+        return (self.sizes.wide if wide else self.sizes.narrow), in_flight_bytes
 
     def _backward(self, place: int, stop: int) -> int:
         """Return how many steps backwards a reader has made with this one."""
@@ -304,12 +323,7 @@ class ReadAhead:
         hindered = stream.demand > in_flight_end and stream.in_flight_bytes < self._line.seek_bytes
         if not (self._limits.max_window and (run or hindered)):
             return []
-        fast = run and self._line.is_fast
-        wanted_bytes = self._line.run_bytes if fast else self._line.seek_bytes
-        in_flight_bytes = within(min(wanted_bytes, self._most_in_flight(seek=not fast)))
-        # Large chunks in a small window would come one at a time.
-        wide = fast and in_flight_bytes > self.sizes.wide
-        chunk_bytes = self.sizes.wide if wide else self.sizes.narrow
+        chunk_bytes, in_flight_bytes = self._means(run=run)
         if chunk_bytes <= stream.chunk_bytes and in_flight_bytes <= stream.in_flight_bytes:
             return []
         start = -(-in_flight_end // chunk_bytes) * chunk_bytes

@@ -17,7 +17,7 @@ from axxonfs.core.breaker import Breaker
 from axxonfs.core.budget import Budget
 from axxonfs.core.cache import ChunkCache
 from axxonfs.core.latencies import Latencies
-from axxonfs.core.line import FirstChunk, Line, Sample
+from axxonfs.core.line import FirstChunk, Line, Sample, within
 from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.exports import ExportClient
 
@@ -135,7 +135,8 @@ class Pool:
 
     def warm(self) -> None:
         """Connect behind what streams that begin now would use: then no reader pays for it."""
-        wanted = {self.line.seek_bytes} | ({self.line.run_bytes} if self.line.is_fast else set())
+        run_bytes = within(min(self.line.run_bytes, self.budget.most_for_a_run_bytes))
+        wanted = {self.line.seek_bytes} | ({run_bytes} if self.line.is_fast else set())
         for in_flight_bytes in wanted - self._warm:
             self.client.link.warm(in_flight_bytes)
         self._warm |= wanted

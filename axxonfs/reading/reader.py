@@ -131,6 +131,8 @@ class ResultReader:
     def leave(self, by: object) -> None:
         """Take note that a reader reads no more."""
         self._pool.cache.leave(self._file, by)
+        if not self._pool.cache.readers(self._file) and not self._waits:
+            self._apply(self._policy.left())
 
     def close(self) -> None:
         """Cancel all streams, let the cached chunks go, and fail the reads that wait."""

@@ -8,7 +8,7 @@ from axxonfs.core.chunks import KIB
 from axxonfs.core.line import IN_FLIGHT_BYTES, STALL_TIMEOUTS_S, FirstChunk, Line, Meter, Rate, Sample
 
 CHUNK = 64 * KIB
-NARROW, SMALL, MEDIUM, LARGE, WIDEST = IN_FLIGHT_BYTES
+NARROW, SMALL, MEDIUM, LARGE, LARGER, WIDEST = IN_FLIGHT_BYTES
 
 
 def line_of(round_trip_s: float, *rates: float) -> Line:
@@ -36,6 +36,14 @@ def test_the_round_trip_is_the_least_of_the_last_sixteen_first_chunks() -> None:
     assert line.round_trip_s == 0.05
 
 
+def test_the_time_of_a_large_first_chunk_itself_is_no_round_trip() -> None:
+    line = line_of(0.05, 100e6)
+    line.note(FirstChunk(0.03, 1_000_000))
+    assert line.round_trip_s == pytest.approx(0.02)
+    line.note(FirstChunk(0.01, 1_000_000))
+    assert line.round_trip_s == pytest.approx(0.005)
+
+
 def test_the_rate_is_one_in_the_middle_so_that_an_odd_one_changes_nothing() -> None:
     line = line_of(0.02, 1e6, 1e6, 1e6)
     line.note(Rate(1e9))
@@ -48,7 +56,7 @@ def test_the_rate_is_one_in_the_middle_so_that_an_odd_one_changes_nothing() -> N
         (0.06, 1.25e6, NARROW, MEDIUM, False),  # 10 Mbit/s
         (0.02, 12.5e6, SMALL, MEDIUM, False),  # 100 Mbit/s
         (0.02, 125e6, MEDIUM, LARGE, True),  # 1 Gbit/s
-        (0.06, 125e6, MEDIUM, WIDEST, True),
+        (0.06, 125e6, MEDIUM, LARGER, True),
         (0.2, 1.25e9, MEDIUM, WIDEST, True),
         (0.0007, 400e6, NARROW, MEDIUM, True),  # loopback
     ],

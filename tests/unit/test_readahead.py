@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from axxonfs.core import readahead
 from axxonfs.core.chunks import KIB, Range, merged_ranges
-from axxonfs.core.line import IN_FLIGHT_BYTES, FirstChunk, Line, Rate
+from axxonfs.core.line import IN_FLIGHT_BYTES, MIB, FirstChunk, Line, Rate
 from axxonfs.core.readahead import Continue, ReadAhead, Sizes, Start, Stop
 
 # Bytes are counted in hundreds of thousands for real; one narrow chunk here is one byte of arithmetic.
@@ -171,6 +171,34 @@ def test_a_reader_that_keeps_waiting_on_a_fast_line_gets_a_wide_stream() -> None
     assert server.wide == 1
     assert server.started == 2
     assert sorted(server.fetched) == list(range(200))
+
+
+def test_who_begins_with_a_whole_mebibyte_gets_a_wide_stream_at_once() -> None:
+    server = Server(200, fast_line())
+    server.read(0, MIB // N - 1)
+    assert (server.wide, server.started) == (1, 1)
+    for place in range(MIB // N, 200):
+        server.read(place)
+    assert server.started == 1
+    assert server.fetched == list(range(200))
+
+
+@pytest.mark.parametrize(
+    ("line", "first", "count"), [(fast_line(), 1, 200), (slow_line(), 0, 200), (fast_line(), 0, 20)]
+)
+def test_elsewhere_on_a_slow_line_and_in_a_small_file_it_does_not(line: Line, first: int, count: int) -> None:
+    server = Server(count, line)
+    server.read(first, first + MIB // N - 1)
+    assert (server.wide, server.started) == (0, 1)
+
+
+def test_a_copy_that_was_given_up_is_not_fetched_on() -> None:
+    server = Server(200, fast_line())
+    server.read(0, MIB // N - 1)
+    server.read(150)
+    wide, narrow = server.open
+    assert server.policy.left() == [Stop(wide)]
+    assert server.policy.unused() == [(0.0, narrow)]
 
 
 def test_on_a_slow_line_streams_stay_narrow() -> None:
