@@ -117,11 +117,12 @@ async def _end_on_signal() -> None:
 
 def main(where: str, content: Path, files: int, directories: int) -> None:
     """Mount and serve until told to end."""
+    place = Path(where).resolve()  # before it is mounted: nobody would answer for it yet
     with content.open("rb") as file:
         memory = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
     pyfuse3.init(Nothing(memory, files, directories), where, {*pyfuse3.default_options, "fsname=nothing"})
     try:
-        trio.run(_serve, Path(where).resolve())
+        trio.run(_serve, place)
     finally:
         pyfuse3.close()
 
