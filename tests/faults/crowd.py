@@ -21,7 +21,7 @@ from tests.fuse.harness import CLIP, Rig, plain_options, wait_until
 
 PLAYERS, COPIES, SESSIONS = 16, 4, 1000
 CHURN_PER_S = 4
-ENDS_S = 45.0  # what a killed program may still wait for
+ENDS_S = 25.0  # what a killed program may still wait for
 EXPORT_S = 90.0  # from the start of an export to its end, a server that is away included
 # How long the mount may look for the session of a start in doubt; what that leaves behind is removed after it.
 DOUBT_S = 60.0

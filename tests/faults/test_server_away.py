@@ -130,6 +130,21 @@ def done(readers: list[programs.Program]) -> bool:
 
 
 @pytest.mark.expects_warnings(AWAY)
+def test_a_small_read_of_a_stuck_session_waits_for_one_deadline_and_not_for_that_of_the_kernels_repetition_too(
+    rigs: Rigs,
+) -> None:
+    timeout_s = 10.0
+    rig = rigs(options={"read_timeout": f"{timeout_s:g}s"})
+    result = only_result(rig)
+    fault = rig.sim.faults.add(method="DownloadFile", action="stall", times=10_000)
+    assert timeout_s - 1 < fails_within(result, 0) < 2 * timeout_s - 1
+    # A program that tries again is served.
+    rig.sim.faults.clear()
+    assert fault.hits
+    assert read_at(result, 0) == rig.truth(result)[:4096]
+
+
+@pytest.mark.expects_warnings(AWAY)
 @pytest.mark.expects_warnings("login not renewed")
 @pytest.mark.expects_warnings("keep-alive failed")
 def test_reads_fail_at_once_after_several_have_and_go_on_when_the_server_is_back(rigs: Rigs) -> None:
