@@ -42,7 +42,7 @@ _LIST_SESSIONS: Final = rf"""{_LIST_MOUNTS} |
 
 def _preamble(shell: str, name: str, program: str, plain: str) -> str:
     """Return a function of the shell that offers what a program of sh prints, and then plain files or directories."""
-    quoted = program.replace("'", r"'\\''")
+    quoted = program.replace("'", r"'\''")
     return {
         "bash": f"""{name}() {{
   compgen -W "$({program})" -- "$1"

@@ -18,7 +18,8 @@ source "$0"; read -ra COMP_WORDS <<< "$1"; [[ $1 != *" " ]] || COMP_WORDS+=("")
 COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); complete -p axxonfs >/dev/null && _shtab_axxonfs
 printf "%s\\n" "${COMPREPLY[@]}"
 """
-_FISH = "source $argv[1]; complete -C $argv[2] | string split -f1 \\t"
+# `string` fails where nothing is offered.
+_FISH = "source $argv[1]; complete -C $argv[2] | string split -f1 \\t; true"
 # Beside what it does, each offer is written down, and so is the end.
 _ZSH = """
 PROMPT=; cd {home}; fpath=({directory} $fpath); autoload -Uz compinit; compinit -D -u
