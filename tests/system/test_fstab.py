@@ -33,7 +33,9 @@ def test_a_machine_mounts_at_boot_and_at_the_first_access_what_fstab_says(machin
     assert f"{SERVER} on /mnt/boot type fuse.axxonfs (rw,nosuid,nodev,noexec" in machine.run("mount")
     machine.run("mount -a")  # what is mounted already is left alone
     assert machine.run("grep -c fuse.axxonfs /proc/self/mountinfo") == "2"
-    machine.run("umount /mnt/boot && mount /mnt/boot && systemctl stop mnt-boot.mount")
+    machine.run("umount /mnt/boot && mount /mnt/boot")
+    machine.wait("systemctl is-active -q mnt-boot.mount", "systemd to have seen it")
+    machine.run("systemctl stop mnt-boot.mount")
     assert machine.ask("findmnt /mnt/boot") == ""
 
 

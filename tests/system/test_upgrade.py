@@ -15,8 +15,8 @@ _IMPORTS = "/run/imports"
 # At the end of each module of the new version: who imports it is written down.
 _WRITE_DOWN = f"""
 try:
-    with __import__("builtins").open("{_IMPORTS}", "a") as _file:  # PIL has an open of its own
-        _file.write(f"{{__import__('os').getpid()}} {{__name__}}\\n")
+    with __import__("builtins").open("{_IMPORTS}", "a") as _imports_of_new:  # no name or function of the module's own
+        _imports_of_new.write(f"{{__import__('os').getpid()}} {{__name__}}\\n")
 except OSError:
     pass
 """
