@@ -198,7 +198,9 @@ class Download:
             call = connection.stubs().download(self._request, metadata=metadata)
             self._adopt(call.cancel)
             for chunk in call:
-                self.begun = True
+                if not self.begun:
+                    self.begun = True
+                    self._link.login.served(metadata)
                 connection.alive_s = time.monotonic()
                 yield chunk
 

@@ -73,11 +73,13 @@ class _Rejection:
 
     token: _Token
     at_s: float
+    was_of_use: bool  # before that
 
     @property
     def in_a_row(self) -> int:
-        """How many tokens were rejected young, one after another; 0 for one that was good for a while."""
-        return self.token.rejected_before + 1 if self.at_s - self.token.given_at_s < _YOUNG_S else 0
+        """How many tokens were rejected young, one after another; 0 for one that was good for a while, or of use."""
+        is_young = self.at_s - self.token.given_at_s < _YOUNG_S
+        return self.token.rejected_before + 1 if is_young and not self.was_of_use else 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class Login:
         self._token: _Token | None = None
         self._hold: _Refused | _Delayed | None = None
         self._rejection: _Rejection | None = None
+        self._of_use: Metadata = ()  # the token that a download was last served with
         self._closed = threading.Event()
 
     def metadata(self, timeout_s: float) -> Metadata:
@@ -160,7 +163,14 @@ class Login:
         """
         token = self._usable()
         if token is not None and token.metadata == metadata:
-            self._rejection = _Rejection(token, self._clock())
+            self._rejection = _Rejection(token, self._clock(), metadata == self._of_use)
+
+    def served(self, metadata: Metadata) -> None:
+        """Take note that a download with this token brings something: its end says nothing against the next one.
+
+        Other calls do not count: a server that lists, and rejects every download, would be asked for tokens on and on.
+        """
+        self._of_use = metadata
 
     @property
     def standing(self) -> Standing:

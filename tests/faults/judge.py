@@ -1,8 +1,9 @@
 """Which errors of programs are explained by what went wrong, and which are a defect of the mount.
 
 An error is explained by a trouble that allows it, from its beginning until the mount says that it is back: its first
-complete listing after the trouble ended. There is no other allowance. A session that went explains what programs
-meet in its directory. Pure; times are seconds since the epoch, handed in.
+complete listing after the trouble ended. What waits for the server for so long, as a start does, may say so when its
+deadline has passed, though the trouble ended before. There is no other allowance. A session that went explains what
+programs meet in its directory. Pure; times are seconds since the epoch, handed in.
 """
 
 import dataclasses
@@ -15,6 +16,8 @@ WRONG = -1  # in place of an errno: wrong bytes
 WENT = frozenset({"ESTALE", "ENOENT", "ENODATA"})
 # From an error until its program has the processor and says when it was.
 SAYING_S = 5.0
+# By contract, what begins in a trouble may end with an error so much later. Reads have no such allowance: they go on.
+DEADLINES_S = {"start": 30.0}
 
 
 @dataclasses.dataclass(slots=True)
@@ -26,9 +29,9 @@ class Episode:
     ended_s: float | None = None
     back_s: float | None = None  # when the mount said so
 
-    def covers(self, at_s: float) -> bool:
-        """Whether it still had its effects then."""
-        return self.began_s <= at_s <= (float("inf") if self.back_s is None else self.back_s + SAYING_S)
+    def covers(self, at_s: float, deadline_s: float = 0.0) -> bool:
+        """Whether it still had its effects then, on what has had such a deadline."""
+        return self.began_s <= at_s <= (float("inf") if self.back_s is None else self.back_s + deadline_s + SAYING_S)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ class Judge:
             tag = re.match(r"sessions/[^/]*_(\w+)~*(/|$)", complaint.where)
             return tag is not None and tag[1] not in tags
         return any(
-            episode.covers(complaint.at_s) and complaint.errno in episode.trouble.explains(complaint.doing)
+            episode.covers(complaint.at_s, DEADLINES_S.get(complaint.doing, 0.0))
+            and complaint.errno in episode.trouble.explains(complaint.doing)
             for episode in self.episodes
         )
 

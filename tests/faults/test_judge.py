@@ -38,6 +38,13 @@ def test_an_error_is_explained_from_the_beginning_of_its_trouble_until_the_mount
     assert judged(LOGIN, complaint(at_s)) is explained
 
 
+@pytest.mark.parametrize(
+    ("doing", "after_s", "explained"), [("start", 30.0, True), ("start", 40.0, False), ("read", 30.0, False)]
+)
+def test_a_start_may_say_at_its_deadline_what_its_beginning_met(doing: str, after_s: float, *, explained: bool) -> None:
+    assert judged(LOGIN, complaint(120.0 + after_s, errno.EACCES, doing)) is explained
+
+
 def test_as_long_as_the_mount_is_not_back_its_errors_are_explained() -> None:
     assert judged(LOGIN, complaint(500.0), back_s=None)
 

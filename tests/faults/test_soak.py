@@ -10,7 +10,7 @@ from tests.faults.crowd import KIB, SESSIONS
 from tests.faults.soak import READ_TIMEOUT_S, STUCK_S, Sample, Soak, sample
 from tests.fuse.harness import Rig, wait_until
 
-MINUTES = float(os.environ.get("AXXONFS_SOAK_MINUTES", "10"))
+MINUTES = float(os.environ.get("AXXONFS_SOAK_MINUTES", "2"))
 AN_HOUR = 60
 # What chance may add from the first third of a run to the last, besides a twentieth.
 CHANCE = {"memory_mib": 40, "threads": 20, "descriptors": 30, "inodes": 300, "streams": 16}

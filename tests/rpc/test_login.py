@@ -425,6 +425,15 @@ def test_a_server_that_rejects_its_own_fresh_tokens_is_asked_more_and_more_slowl
         server.clock.now_s -= 0.125
 
 
+def test_tokens_that_were_of_use_before_they_were_rejected_make_no_row(server: Server) -> None:
+    for _ in range(8):
+        token = server.login.metadata(TIMEOUT_S)
+        server.login.served(token)
+        server.login.reject(token)
+    # After a row of eight there would be a pause of 15 s.
+    assert server.login.metadata(5.0) != token
+
+
 def test_a_pause_after_rejected_tokens_is_waited_for_where_there_is_time(server: Server) -> None:
     for _ in range(2):
         server.login.reject(server.login.metadata(TIMEOUT_S))
