@@ -2,9 +2,9 @@
 
 Decides when a client is made (at its first use, so after any fork), how it comes to
 its login (not before there is a slot for it), and that all are closed at the end of
-the process. Connections end before a fork and are made anew after it; a child starts
-without any client: what it inherited cannot be used there and is left alone. Any
-thread may call.
+the process. Connections end before a fork, nobody makes one until it is over, and they
+are made anew after it; a child starts without any client: what it inherited cannot be
+used there and is left alone. Any thread may call.
 """
 
 import hashlib
@@ -18,9 +18,13 @@ from axxonfs.fsspec.options import Setup
 from axxonfs.remote.channel import Link
 from axxonfs.remote.connecting import open_link
 from axxonfs.remote.credentials import Credentials, password_source
+from axxonfs.remote.gate import gate
 
 # Of what the process does at its end; larger is earlier. Before the temporary directories go.
 _EXIT_PRIORITY = 100
+
+# How long a fork waits for gRPC to come to rest; ended connections take a few hundredths (measured).
+_SETTLE_TIMEOUT_S = 2.0
 
 
 class _Place:
@@ -122,13 +126,16 @@ def close(setup: Setup) -> None:
 def _forget() -> None:
     """Start anew in a forked child; nothing inherited is closed, for the login is the parent's."""
     global _registry  # noqa: PLW0603 - there is one for each process
+    gate.renew()
     _inherited.append(_registry)
     _registry = _Registry()
 
 
 def _disconnect() -> None:
     # With a connection in use gRPC hangs or crashes in the child (measured), without any it does not.
+    gate.shut()
     _registry.disconnect()
+    gate.settle(_SETTLE_TIMEOUT_S)
 
 
-os.register_at_fork(before=_disconnect, after_in_child=_forget)
+os.register_at_fork(before=_disconnect, after_in_parent=gate.open, after_in_child=_forget)

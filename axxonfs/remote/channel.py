@@ -24,6 +24,7 @@ from axxonfs.core.line import IN_FLIGHT_BYTES, NARROW_BYTES, SEEK_STEPS
 from axxonfs.remote import filechunk
 from axxonfs.remote.certificates import Certificate, Endpoint
 from axxonfs.remote.credentials import Credentials
+from axxonfs.remote.gate import gate, gated
 from axxonfs.remote.login import Login, Metadata
 from axxonfs.remote.refusals import Refusals
 from axxonfs.remote.statuses import translated
@@ -104,7 +105,7 @@ class Connection:
 
     def stubs(self) -> Stubs:
         """Return the services; ServerAwayError after `close`."""
-        with self._lock:
+        with gate, self._lock:
             if self._closed:
                 raise errors.ServerAwayError(f"the connection to {self._endpoint} was closed")
             if self._stubs is None:
@@ -139,15 +140,17 @@ class Connection:
     def reset(self, trust: Trust) -> None:
         """End what there is; the next call connects anew."""
         self.trust = trust
-        self.drop()
+        with gate:
+            self.drop()
 
     def close(self) -> None:
         """End what there is, for good."""
         self._closed = True
-        self.drop()
+        with gate:
+            self.drop()
 
     def drop(self) -> None:
-        """End what there is for now; the next call connects anew."""
+        """End what there is for now; the next call connects anew. The gate need not be open."""
         with self._lock:
             channel, self._channel, self._stubs, self._warmed = self._channel, None, None, False
         if channel is not None:
@@ -162,7 +165,8 @@ class Connection:
         return grpc.secure_channel(target, grpc.ssl_channel_credentials(self.trust.root_pem), options)
 
 
-def _stubs(channel: grpc.Channel) -> Stubs:
+def _stubs(bare: grpc.Channel) -> Stubs:
+    channel = gated(bare)
     method = service.DESCRIPTOR.services_by_name["ExportService"].methods_by_name["DownloadFile"]
     download = channel.unary_stream(
         f"/{method.containing_service.full_name}/{method.name}",
