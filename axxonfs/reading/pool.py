@@ -95,7 +95,6 @@ class Pool:
         self.first_chunks = Latencies()
         self.reads = Latencies()
         self.relative_index: bool | None = None  # how this server counts chunks, once seen
-        self.proven_chunk_bytes = 0  # the largest chunks that this server was seen to send
         self._rate_limit_bytes = rate_limit_bytes
         self._next_fetch_s = 0.0
         self._readers: dict[Streams, None] = {}

@@ -300,9 +300,8 @@ class ResultReader:
 
     def _open(self, start: readahead.Start) -> DownloadStream:
         size = start.chunk_bytes
-        index = start.offset // size
-        if self._pool.proven_chunk_bytes < size:
-            index = chunks.telling_start(index, size, self._source.size_bytes)
+        # Whatever was seen before: what a server cuts may change while the mount lives, as with an update.
+        index = chunks.telling_start(start.offset // size, size, self._source.size_bytes)
         return DownloadStream(
             self._pool.client,
             self._source.session_id,
@@ -347,8 +346,6 @@ class ResultReader:
     def _accept(self, start: readahead.Start, index: int, data: Data) -> None:
         stream, size = start.stream, start.chunk_bytes
         self._pool.counters.fetched_bytes += len(data)
-        if len(data) == size:
-            self._pool.proven_chunk_bytes = max(self._pool.proven_chunk_bytes, size)
         self._deliver(size, index * size, data)
         self._apply(self._policy.on_chunk(stream, index * size + len(data)))
         self._leave_the_rest(start, index * size + len(data))

@@ -1,5 +1,6 @@
 """Looking and reading through fsspec: names, bytes, ranges, copies, caches, trouble."""
 
+import dataclasses
 import datetime as dt
 import hashlib
 import io
@@ -14,6 +15,7 @@ import fsspec
 import pytest
 from fsspec.callbacks import Callback
 
+from axxonfs.core.chunks import KIB
 from axxonfs.core.line import MIB
 from axxonfs.fsspec import AxxonFileSystem
 from axxonfs.simulator.records import ResultFile
@@ -165,6 +167,16 @@ def test_many_threads_read_through_one_file_system(site: Site, fs: AxxonFileSyst
         read = list(pool.map(lambda one: site.fs().cat_file(one[0]), held * 4))
     assert read == [data for _, data in held * 4]
     assert len({thread.name for thread in threading.enumerate() if thread.name.startswith("axxonfs ")}) == 1
+
+
+@pytest.mark.parametrize("rest", [8 * KIB, 16 * KIB, 16 * KIB - 1, 40 * KIB])
+def test_a_server_that_begins_to_cut_chunks_shorter_sends_no_wrong_end_of_a_file(tmp_path: Path, rest: int) -> None:
+    with made_site(tmp_path) as site:
+        fs = site.fs()
+        path, data = site.hold_one(fs, 160 * CHUNK + rest)
+        assert fs.cat_file(path, end=CHUNK) == data[:CHUNK]  # it sends them whole
+        site.sim.switches = dataclasses.replace(site.sim.switches, chunk_size_limit_kb=16)
+        assert fs.cat_file(path, start=160 * CHUNK) == data[160 * CHUNK :]
 
 
 def test_fifty_scattered_ranges_make_fifty_streams_at_most_and_fetch_what_they_touch_and_no_more(
