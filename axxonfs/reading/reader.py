@@ -24,6 +24,15 @@ log = logging.getLogger(__name__)
 # Between two attempts at the same bytes, doubled each time; the deadline of the read bounds how many there are.
 RETRY_PAUSES_S = (0.25, 2.0)
 
+# A server that answers so is there, and says it at once: no evidence of one that is away.
+_ANSWERS = (
+    errors.WrongBytesError,
+    errors.SessionGoneError,
+    errors.AccessError,
+    errors.InvalidError,
+    errors.CertificateError,
+)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Source:
@@ -184,8 +193,8 @@ class ResultReader:
         try:
             while wait.missing:
                 await self._wait(wait, deadline_s)
-        except (errors.WrongBytesError, errors.SessionGoneError, errors.AccessError, errors.InvalidError):
-            self._pool.counters.failures += 1  # an answer, if a bad one
+        except _ANSWERS:
+            self._pool.counters.failures += 1
             raise
         except errors.AxxonfsError:
             self._pool.note_failed_read()

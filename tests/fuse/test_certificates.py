@@ -123,8 +123,10 @@ def test_under_a_live_mount_another_server_gets_no_password_and_the_mount_says_w
     with successor(rig, node_name="Elsewhere") as sim:
         words = "used to be for Server and is for Elsewhere now"
         wait_until(lambda: words in str(rig.status(result.parent)["stale_because"]), "the reason is told")
-        with pytest.raises(OSError, match="Permission denied"):
-            result.read_bytes()
+        # However many reads: this server is there, and no read has to be spared the wait for it.
+        for _ in range(6):
+            with pytest.raises(OSError, match="Permission denied"):
+                result.read_bytes()
         assert (result.parent / "state").read_text() == "completed\n"
         assert sim.calls.count("AuthenticateEx2") == 0
         assert words in rig.log.read_text()
