@@ -98,7 +98,7 @@ def test_a_renewed_certificate_of_the_same_name_and_ca_needs_nothing(rigs: Rigs)
         wait_until(lambda: sim.calls.count("ListSessions"), "the mount looks at the server again")
 
 
-@pytest.mark.expects_warnings("CERTIFICATE_VERIFY_FAILED")
+@pytest.mark.expects_warnings("server away")  # while nobody listens, or until the other pin is tried
 def test_several_pins_carry_a_live_mount_over_a_change_of_certificate(rigs: Rigs, tmp_path: Path) -> None:
     rig = rigs(options=QUICK)
     assert rig.stop() == 0
