@@ -40,12 +40,15 @@ def run(args: argparse.Namespace) -> int:
     certificate = trust.fetch_certificate(endpoint, _TIMEOUT_S)
     pinned = trust.load_pins(path, endpoint)
     print(describe(endpoint, certificate, dt.datetime.now(dt.UTC)))
+    if args.fingerprint is not None:
+        # Whether it is pinned or not: whoever names a fingerprint wants to hear that the certificate has another.
+        _compare(certificate, trust.normal_fingerprint(args.fingerprint))
     if certificate.fingerprint in pinned:
         print(f"It is pinned in {path} already.")
         return 0
     if pinned:
         print(f"Another certificate of this server is pinned in {path}; remove its line if it is no longer in use.")
-    if not _confirmed(certificate, args.fingerprint, yes=args.yes):
+    if not (args.fingerprint or args.yes or _confirmed()):
         print("Nothing was stored.")
         return _NOT_CONFIRMED
     trust.add_pin(path, endpoint, certificate.fingerprint)
@@ -75,22 +78,17 @@ def _validity(certificate: trust.Certificate, now: dt.datetime) -> str:
     return ""
 
 
-def _confirmed(certificate: trust.Certificate, fingerprint: str | None, *, yes: bool) -> bool:
-    if fingerprint is not None:
-        return _compare(certificate, trust.normal_fingerprint(fingerprint))
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise errors.ConfigurationError("nobody can be asked here: give --fingerprint sha256:... or --yes")
-    return _answer("Do you trust this certificate? [y/N] ") in {"y", "yes"}
-
-
-def _compare(certificate: trust.Certificate, expected: str) -> bool:
+def _compare(certificate: trust.Certificate, expected: str) -> None:
     if certificate.fingerprint != expected:
         raise errors.CertificateError(
             f"the certificate is not the one that --fingerprint names ({expected}): nothing was stored"
         )
-    return True
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        raise errors.ConfigurationError("nobody can be asked here: give --fingerprint sha256:... or --yes")
+    return _answer("Do you trust this certificate? [y/N] ") in {"y", "yes"}
 
 
 def _answer(question: str) -> str:

@@ -410,6 +410,15 @@ def test_the_command_refuses_another_fingerprint(serve: Serve, tmp_path: Path) -
     assert not pins.exists()
 
 
+def test_the_command_refuses_another_fingerprint_of_a_certificate_that_is_pinned(serve: Serve, tmp_path: Path) -> None:
+    endpoint, pins = serve(PLAIN), tmp_path / "pins"
+    trust.add_pin(pins, endpoint, PLAIN.fingerprint)
+    with pytest.raises(errors.CertificateError, match="not the one that --fingerprint names"):
+        run_command(str(endpoint), "--fingerprint", NAMED.fingerprint, "--pins", str(pins))
+    with pytest.raises(errors.ConfigurationError, match="is no fingerprint"):
+        run_command(str(endpoint), "--fingerprint", "sha256:00", "--pins", str(pins))
+
+
 def test_the_command_stores_one_line_however_often_it_runs(
     serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
