@@ -44,7 +44,8 @@ class Sizes:
 class Limits:
     """Bounds for one file."""
 
-    # How far a stream runs ahead of the reader at most. 8 MiB: 1 Gbit/s over 60 ms. Computed.
+    # How far a stream runs ahead of the reader at most, or begins before who moves backwards; with 0 nothing is
+    # fetched that nobody asked for. 8 MiB: 1 Gbit/s over 60 ms. Computed.
     max_window: int = 8 * MIB
     # How large a gap is read over at most, whatever the line shows.
     max_gap: float = math.inf
@@ -292,7 +293,7 @@ class ReadAhead:
 
     def _begin(self, place: int, backward: int) -> int:
         """Return where a stream for a byte begins: earlier where the reader has moved backwards before."""
-        back_bytes = self._line.back_bytes if backward >= _BACKWARD_STEPS else 0
+        back_bytes = min(self._line.back_bytes, self._limits.max_window) if backward >= _BACKWARD_STEPS else 0
         fetched = (end for other in self._streams.values() for end in (other.start, other.next) if end <= place)
         offset = max(place - back_bytes, *fetched, 0)
         return min(place, offset) // self.sizes.narrow * self.sizes.narrow

@@ -275,6 +275,13 @@ def test_a_single_step_backwards_fetches_nothing_before() -> None:
     assert min(server.fetched) == 298
 
 
+def test_without_a_window_who_moves_backwards_gets_nothing_before_what_was_asked_for() -> None:
+    policy = ReadAhead(400 * N, SIZES, fast_line(), readahead.Limits(max_window=0, max_gap=0, max_streams=8))
+    places = range(300, 284, -2)
+    starts = [policy.on_read(place * N, (place + 1) * N, [(place * N, (place + 1) * N)], 0.0) for place in places]
+    assert [action.offset for [action] in starts if isinstance(action, Start)] == [place * N for place in places]
+
+
 def test_idle_streams_are_closed() -> None:
     server = Server(10)
     server.ask(0, 0)
