@@ -8,7 +8,9 @@ stays and answers ENOTCONN: an empty directory would tell `rsync --delete` a lie
 import contextlib
 import dataclasses
 import logging
+import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -44,6 +46,7 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # Handlers that may wait at once; 99, the default, would freeze metadata as well (measured).
 MAX_TASKS = 4096
 GRACE_S = 10.0
+END_S = 10  # for what the process has to do without a mount; a login that is closed gets two of them
 LAST_WORDS_S = 1.0  # for the answers to those that were given up
 RETRY_EVERY_S = 5.0
 _PERCENTILES = (50, 90, 99)
@@ -86,6 +89,7 @@ def run(plan: Plan, ready: Callable[[], None], say: Say = lambda _: None) -> Non
     Raises:
         AxxonfsError: the mount did not come up; nothing was mounted.
     """
+    threading.excepthook = _give_up
     kernel.bound_malloc()
     mountpoint.check_fuse()
     mountpoint.check(plan.mountpoint)
@@ -97,7 +101,28 @@ def run(plan: Plan, ready: Callable[[], None], say: Say = lambda _: None) -> Non
         try:
             trio.run(_Live(plan, ExportClient(link), journal, ready, say, revealer).run)
         finally:
+            _end_in_time()
             link.close()
+
+
+def _end_in_time() -> None:
+    """Have the kernel end the process if it does not come to its end by itself; it needs nobody's help for that.
+
+    After a lack of memory gRPC or the interpreter may wait for ever (three times in a hundred, measured).
+    """
+    signal.alarm(END_S)
+
+
+def _give_up(died: threading.ExceptHookArgs) -> None:
+    """Tell of a thread that died; end the process where that was for want of memory.
+
+    gRPC waits for its answers in a thread of its own: without it each call waits for ever, deadline or not.
+    """
+    try:
+        threading.__excepthook__(died)
+    finally:
+        if issubclass(died.exc_type, MemoryError):
+            os._exit(1)
 
 
 def _connect(plan: Plan, journal: journals.Journal, say: Say) -> Link:
@@ -181,6 +206,7 @@ class _Live:
                             await state.saved.now()
                     # libfuse gives up without a word to us, as when it has no memory: then the mount stays, dead.
                     clean = refusal is not None or self._told or mountpoint.find(self._plan.mountpoint) is None
+                    _end_in_time()
                     nursery.cancel_scope.cancel()
         finally:
             self._close(unmount=clean)

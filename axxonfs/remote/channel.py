@@ -10,6 +10,7 @@ section 2 of the wire contract and docs/design.md, "gRPC from Python".
 """
 
 import contextlib
+import ctypes
 import itertools
 import threading
 import time
@@ -109,9 +110,9 @@ class Connection:
             if self._closed:
                 raise errors.ServerAwayError(f"the connection to {self._endpoint} was closed")
             if self._stubs is None:
-                self._channel = self._connect()
+                self._channel = channel = self._connect()
                 self._made_s = time.monotonic()
-                self._stubs = _stubs(self._channel)
+                self._stubs = _stubs(gated(channel, lambda: self._abandon(channel)))
             return self._stubs
 
     def warm(self) -> None:
@@ -134,8 +135,9 @@ class Connection:
         Calls in flight keep it until they end: it may only be slow.
         """
         with self._lock:
-            if max(self._made_s, self.alive_s) < since_s:
-                self._channel, self._stubs, self._warmed = None, None, False
+            is_silent = max(self._made_s, self.alive_s) < since_s
+        if is_silent:
+            self._forget()
 
     def reset(self, trust: Trust) -> None:
         """End what there is; the next call connects anew."""
@@ -156,6 +158,16 @@ class Connection:
         if channel is not None:
             channel.close()
 
+    def _forget(self) -> None:
+        with self._lock:
+            self._channel, self._stubs, self._warmed = None, None, False
+
+    def _abandon(self, channel: grpc.Channel) -> None:
+        """Connect anew, and let nobody take the channel to pieces: that waits for ever for its calls (measured)."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(channel))
+        if self._channel is channel:
+            self._forget()
+
     def _connect(self) -> grpc.Channel:
         # With the scheme spelt out, no host name can be taken for another one ("unix:1").
         target = f"dns:///{quote(str(self._endpoint), safe=':[]')}"
@@ -165,8 +177,7 @@ class Connection:
         return grpc.secure_channel(target, grpc.ssl_channel_credentials(self.trust.root_pem), options)
 
 
-def _stubs(bare: grpc.Channel) -> Stubs:
-    channel = gated(bare)
+def _stubs(channel: grpc.Channel) -> Stubs:
     method = service.DESCRIPTOR.services_by_name["ExportService"].methods_by_name["DownloadFile"]
     download = channel.unary_stream(
         f"/{method.containing_service.full_name}/{method.name}",

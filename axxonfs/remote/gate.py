@@ -16,6 +16,8 @@ from typing import Generic, ParamSpec, TypeVar, cast
 
 import grpc
 
+from axxonfs.core import errors
+
 _Words = ParamSpec("_Words")
 _Result = TypeVar("_Result")
 _Reply = TypeVar("_Reply")
@@ -78,22 +80,39 @@ class Gate:
 gate = Gate()
 
 
-def gated(channel: grpc.Channel) -> grpc.Channel:
-    """Return a channel as the stubs want it, with calls that go through the gate; blocking ones, without futures."""
-    return cast("grpc.Channel", _GatedChannel(channel))
+def gated(channel: grpc.Channel, broken: Callable[[], object]) -> grpc.Channel:
+    """Return a channel as the stubs want it, with calls that go through the gate; blocking ones, without futures.
+
+    `broken` is called once the channel is of no use any more; the call that met it raises ServerAwayError.
+    """
+    return cast("grpc.Channel", _GatedChannel(channel, broken))
 
 
 class _GatedChannel:
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, broken: Callable[[], object]) -> None:
+        self._broken = broken
         self._unary: Callable[..., Callable[..., object]] = channel.unary_unary
         self._stream: Callable[..., Callable[..., grpc.CallIterator[object]]] = channel.unary_stream
 
     def unary_unary(self, *args: object, **words: object) -> Callable[..., object]:
-        return _through(self._unary(*args, **words))
+        return self._begun(self._unary(*args, **words))
 
     def unary_stream(self, *args: object, **words: object) -> "Callable[..., _GatedStream[object]]":
-        method = _through(self._stream(*args, **words))
+        method = self._begun(self._stream(*args, **words))
         return lambda *args, **words: _GatedStream(method(*args, **words))
+
+    def _begun(self, method: Callable[..., _Reply]) -> Callable[..., _Reply]:
+        def call(*args: object, **words: object) -> _Reply:
+            try:
+                with gate:
+                    return method(*args, **words)
+            except RuntimeError as error:
+                # The thread that waits for answers could not be started, and gRPC never tries again: this call and
+                # all later ones of the channel would wait for ever (measured).
+                self._broken()
+                raise errors.ServerAwayError(f"gRPC gets no thread: {error}") from error
+
+        return call
 
 
 class _GatedStream(Generic[_Reply]):

@@ -8,6 +8,7 @@ import re
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from axxonfs.fs import mountpoint
 from tests.faults import programs
-from tests.fuse.harness import CLIP, QUICK, Rig, pattern_file
+from tests.fuse.harness import CLIP, QUICK, Rig, pattern_file, wait_until
 
 MIB = 1 << 20
 # What is in flight is given up after this, and then answered.
@@ -91,6 +92,26 @@ def test_a_killed_daemon_leaves_no_reader_waiting_and_no_empty_directory(rigs: R
     with pytest.raises(OSError, match="not connected") as caught:
         os.listdir(rig.path)  # noqa: PTH208 - the error of readdir itself
     assert caught.value.errno == errno.ENOTCONN
+
+
+STUCK_AT_ITS_END = """
+import sys, threading
+from axxonfs.cli.main import main
+from axxonfs.remote.channel import Link
+Link.close = lambda _link: threading.Event().wait()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_daemon_that_is_stuck_once_it_has_no_mount_ends_all_the_same(rigs: Rigs) -> None:
+    rig = rigs(options=QUICK)
+    assert rig.stop() == 0
+    words = rig.command[rig.command.index("mount") :]
+    with subprocess.Popen([sys.executable, "-c", STUCK_AT_ITS_END, *words]) as process:
+        wait_until(lambda: rig.answers, "the mount")
+        process.terminate()
+        assert process.wait(2 * GRACE_S + SLACK_S) == -signal.SIGALRM
+    assert not rig.answers
 
 
 def is_dead(rig: Rig) -> bool:

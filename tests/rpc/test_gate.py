@@ -1,9 +1,13 @@
 """The way into gRPC around a fork."""
 
 import _thread
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 from axxonfs.remote.gate import Gate
+from tests.rpc.support import USER, make_simulator, write_password
 
 WAIT_S = 30.0
 
@@ -68,3 +72,43 @@ def test_a_child_begins_with_an_open_gate_whoever_was_inside() -> None:
     assert inside.wait(WAIT_S)
     thread.join(WAIT_S)
     assert gate.settle(WAIT_S)
+
+
+NO_THREAD = """
+import re, resource, sys, threading
+from pathlib import Path
+from axxonfs.core import errors
+from axxonfs.remote.channel import Link
+from axxonfs.remote.credentials import Credentials, PasswordFile
+from axxonfs.remote.exports import ExportClient
+from axxonfs.remote.trust import Endpoint, TrustOptions, establish
+
+port, ca, password, user = sys.argv[1:]
+endpoint = Endpoint("127.0.0.1", int(port))
+trust = establish(endpoint, TrustOptions(ca_file=Path(ca)), learnt_name=None, timeout_s=10)
+link = Link(endpoint, trust, Credentials(user, PasswordFile(Path(password))))
+client = ExportClient(link)
+assert client.list_sessions() == []
+ended = threading.Event()
+for _ in range(8):  # what threads that have ended leave behind would do for new ones
+    threading.Thread(target=ended.wait, daemon=True).start()
+size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (size + (2 << 20), resource.RLIM_INFINITY))
+try:
+    client.list_sessions()
+except errors.ServerAwayError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert client.list_sessions() == []
+link.close()
+"""
+
+
+def test_calls_go_on_after_one_for_which_there_was_no_thread(tmp_path: Path) -> None:
+    with make_simulator(tmp_path) as simulator:
+        write_password(tmp_path / "password")
+        words = [str(simulator.port), str(simulator.ca_file), str(tmp_path / "password"), USER]
+        done = subprocess.run(
+            [sys.executable, "-c", NO_THREAD, *words], capture_output=True, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "gRPC gets no thread: can't start new thread\n", "")
