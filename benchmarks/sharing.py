@@ -70,21 +70,27 @@ def small(stage: Stage, sheet: Sheet) -> None:
 
 
 def beside_copy(stage: Stage, sheet: Sheet) -> None:
-    """Play a file with O_DIRECT, alone and beside a copy that runs flat out."""
+    """Play a file with O_DIRECT, alone and beside a copy that runs flat out.
+
+    The same at a mount that does nothing and takes no part in the copy: what the machine makes a player wait for.
+    """
     for line in (LOOPBACK, _LINE):
-        alone: list[float] = []
-        beside: list[float] = []
-        with stage.axxonfs(line) as mount:
+        alone: dict[str, list[float]] = defaultdict(list)
+        beside: dict[str, list[float]] = defaultdict(list)
+        with stage.axxonfs(line) as mount, stage.nothing() as nothing:
             reading.sequential_rate(mount.fresh())
-            for _ in range(sheet.scale.rounds):
-                alone += _direct_s(mount, sheet.scale.play_s / 2)
+            for _, played in itertools.product(range(sheet.scale.rounds), (mount, nothing)):
+                alone[played.name] += _direct_s(played, sheet.scale.play_s / 2)
                 with _copying(mount):
-                    beside += _direct_s(mount, sheet.scale.play_s / 2)
-        p99 = [
-            sheet.figure("beside a copy", str(line), f"{what}: p99 of READs", "ms", [percentile(times, 99) * 1e3])
-            for what, times in (("alone", alone), ("beside", beside))
-        ]
-        sheet.bar(f"beside-copy/{line.round_trip_s * 1e3:g}", p99[1] / p99[0])
+                    beside[played.name] += _direct_s(played, sheet.scale.play_s / 2)
+        p99 = {
+            (name, what): sheet.figure(
+                "beside a copy", str(line), f"{name}: p99 of READs, {what}", "ms", [percentile(times, 99) * 1e3]
+            )
+            for what, by_name in (("alone", alone), ("beside", beside))
+            for name, times in by_name.items()
+        }
+        sheet.bar(f"beside-copy/{line.round_trip_s * 1e3:g}", p99["axxonfs", "beside"] / p99["axxonfs", "alone"])
 
 
 def least_fetches(blocks: Sequence[int], capacity: int) -> int:
