@@ -42,7 +42,11 @@ FAST_BYTES_PER_S = 16 * MIB
 # a call takes 1 ms on loopback).
 _NEAR_S = 0.002
 
-_ROUND_TRIPS = 16  # the least of so many first bytes is the round trip; more would miss that it grew
+_PATIENCE_FIRST_CHUNKS = 16  # the slowest of so many says how long a stream may be silent
+# The least time to a first chunk within so long is the round trip. A busy machine makes many in a row late, and
+# nothing makes one early; a line that grew is taken for a shorter one for a minute, and a copy begins with less.
+_ROUND_TRIP_KEPT_S = 60.0
+_MOST_KEPT = 64  # of those that may become the least, a bound
 _RATES = 9  # the one in the middle counts; guessed
 _UNKNOWN_GAP_BYTES = 512 * KIB
 _GAP_BYTES = (128 * KIB, 2 * MIB)  # the kernel has up to 2 MiB in flight, out of order (measured)
@@ -67,6 +71,7 @@ class FirstChunk:
 
     waited_s: float
     more_bytes: int = 0  # than a small chunk has
+    at_s: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,7 +88,9 @@ class Line:
     """The estimate for one server."""
 
     def __init__(self) -> None:
-        self._first_chunks: collections.deque[float] = collections.deque(maxlen=_ROUND_TRIPS)
+        self._first_chunks: collections.deque[float] = collections.deque(maxlen=_PATIENCE_FIRST_CHUNKS)
+        # When and how long, the least first: each one is less than all that came after it.
+        self._least: collections.deque[tuple[float, float]] = collections.deque(maxlen=_MOST_KEPT)
         self._rates: collections.deque[float] = collections.deque(maxlen=_RATES)
         self._stalled = False
         self.round_trip_s: float | None = None  # from opening a stream to its first chunk, at its best
@@ -92,14 +99,24 @@ class Line:
     def note(self, sample: Sample) -> None:
         """Take note of what a stream has shown."""
         match sample:
-            case FirstChunk(waited_s, more_bytes):
+            case FirstChunk(waited_s, more_bytes, at_s):
                 # A large chunk takes its time itself.
-                self._first_chunks.append(max(waited_s / 2, waited_s - more_bytes / (self.rate or math.inf)))
-                self.round_trip_s = min(self._first_chunks)
+                first_s = max(waited_s / 2, waited_s - more_bytes / (self.rate or math.inf))
+                self._first_chunks.append(first_s)
+                self.round_trip_s = self._least_of_late(first_s, at_s)
                 self._stalled = False
             case Rate(bytes_per_s):
                 self._rates.append(bytes_per_s)
                 self.rate = statistics.median_low(self._rates)
+
+    def _least_of_late(self, first_s: float, at_s: float) -> float:
+        """Take one more in; return the least that is not too old."""
+        while self._least and self._least[-1][1] >= first_s:
+            self._least.pop()
+        self._least.append((at_s, first_s))
+        while at_s - self._least[0][0] > _ROUND_TRIP_KEPT_S:
+            self._least.popleft()
+        return self._least[0][1]
 
     def note_stall(self) -> None:
         """Take note of a stream that brought nothing in time: the next one gets all the time there is."""
@@ -178,7 +195,7 @@ class Meter:
         if self._first:
             self._first = False
             self._burst_left = self._in_flight_bytes - size_bytes
-            return [FirstChunk(gap_s, max(0, size_bytes - _SMALL_CHUNK_BYTES))]
+            return [FirstChunk(gap_s, max(0, size_bytes - _SMALL_CHUNK_BYTES), now_s)]
         if self._stale_left > 0:
             self._stale_left -= size_bytes
             return []

@@ -27,13 +27,30 @@ def test_an_unknown_line_is_taken_for_one_that_wastes_least() -> None:
     assert line.gap_bytes == 512 * KIB
 
 
-def test_the_round_trip_is_the_least_of_the_last_sixteen_first_chunks() -> None:
-    line = line_of(0.001)
-    for _ in range(15):
-        line.note(FirstChunk(0.05))
-    assert line.round_trip_s == 0.001
-    line.note(FirstChunk(0.05))
+def test_the_round_trip_is_the_least_of_the_first_chunks_of_a_minute() -> None:
+    line = Line()
+    line.note(FirstChunk(0.001, at_s=100.0))
+    for second in range(61):
+        line.note(FirstChunk(0.05, at_s=101.0 + second))
     assert line.round_trip_s == 0.05
+
+
+def test_a_busy_minute_makes_no_line_look_distant() -> None:
+    line = Line()
+    line.note(FirstChunk(0.001, at_s=100.0))
+    for number in range(500):
+        line.note(FirstChunk(0.03, at_s=101.0 + number * 0.1))
+    assert line.round_trip_s == 0.001
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 20.0), st.floats(0.001, 1.0)), min_size=1, max_size=60))
+def test_the_round_trip_is_always_the_least_of_the_last_minute(later: list[tuple[float, float]]) -> None:
+    line, now_s, all_of_them = Line(), 0.0, []
+    for after_s, waited_s in later:
+        now_s += after_s
+        line.note(FirstChunk(waited_s, at_s=now_s))
+        all_of_them.append((now_s, waited_s))
+        assert line.round_trip_s == min(waited for at_s, waited in all_of_them if now_s - at_s <= 60.0)
 
 
 def test_the_time_of_a_large_first_chunk_itself_is_no_round_trip() -> None:
