@@ -19,6 +19,7 @@ from axxonfs.remote.channel import Link
 from axxonfs.remote.connecting import open_link
 from axxonfs.remote.credentials import Credentials, password_source
 from axxonfs.remote.gate import gate
+from axxonfs.remote.refusals import SharedRefusals
 
 # Of what the process does at its end; larger is earlier. Before the temporary directories go.
 _EXIT_PRIORITY = 100
@@ -64,14 +65,14 @@ class _Place:
 
     def _made(self) -> Client:
         endpoint, options = self._setup
+        account = f"{options.user}@{endpoint}"
+        name = hashlib.sha256(account.encode()).hexdigest()[:16]
+        directory = slots.default_directory()
         if self._slot is None:
-            name = hashlib.sha256(f"{options.user}@{endpoint}".encode()).hexdigest()[:16]
-            self._slot = slots.take(
-                slots.default_directory(), name, slots=options.max_logins, wait_s=options.login_wait
-            )
+            self._slot = slots.take(directory, name, slots=options.max_logins, wait_s=options.login_wait)
         if self._link is None:
             credentials = Credentials(options.user, password_source(options.password_file))
-            self._link = open_link(endpoint, credentials, options)
+            self._link = open_link(endpoint, credentials, options, SharedRefusals(account, directory / name))
         return Client(self._setup, self._link)
 
 

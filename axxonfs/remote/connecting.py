@@ -47,9 +47,9 @@ def connect(
     return link
 
 
-def open_link(endpoint: trust.Endpoint, credentials: Credentials, options: ClientOptions) -> Link:
+def open_link(endpoint: trust.Endpoint, credentials: Credentials, options: ClientOptions, refusals: Refusals) -> Link:
     """Return a link to a server that may be trusted; its first call logs in. As `connect` otherwise."""
-    link, _ = _opened(endpoint, credentials, options, lambda: None, None, SEEK_CONNECTIONS)
+    link, _ = _opened(endpoint, credentials, options, lambda: None, refusals, SEEK_CONNECTIONS)
     return link
 
 
@@ -58,7 +58,7 @@ def _opened(
     credentials: Credentials,
     options: ClientOptions,
     recall: Callable[[], str | None],
-    refusals: Refusals | None,
+    refusals: Refusals,
     least_connections: int,
 ) -> tuple[Link, trust.Trust | None]:
     def establish() -> trust.Trust | None:

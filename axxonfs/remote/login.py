@@ -276,6 +276,10 @@ class Login:
 
     def _log_in(self, deadline_s: float) -> _Token:
         """Log in with the password as it is now, if that may be tried at all."""
+        with self._refusals.turn(self._left_s(deadline_s)) if self._refusals else contextlib.nullcontext():
+            return self._log_in_now(deadline_s)
+
+    def _log_in_now(self, deadline_s: float) -> _Token:
         self._check_may_try()
         rejected_before = self._rejection.in_a_row if self._rejection else 0
         self._await_turn(rejected_before, deadline_s)
@@ -288,6 +292,8 @@ class Login:
             self._drop_unusable(answer, deadline_s)
             raise refusal
         self._hold = self._rejection = None
+        if self._refusals:
+            self._refusals.accepted()
         self._measure(answer, wall_s)
         self.token_life_s = answer.expires_in
         _log.info("login user=%r expires_in_s=%d", self._credentials.user, answer.expires_in)

@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,7 +20,7 @@ import pytest
 from axxonfs.core.line import MIB
 from axxonfs.fsspec import AxxonFileSystem
 from tests.fuse.harness import wait_until
-from tests.rpc.file_systems import Site, made_site
+from tests.rpc.file_systems import PASSWORD, Site, made_site
 
 SIZE = 6 * MIB + 123
 TIMEOUT_S = 60.0
@@ -153,6 +155,55 @@ def test_logins_of_a_machine_are_bounded_and_a_process_waits_for_its_turn(site: 
         pool.close()
         pool.join()
     assert open_logins(site) == 0
+
+
+def begin_together(barrier: "threading.Barrier") -> None:
+    barrier.wait(TIMEOUT_S)
+
+
+def refusal(words: dict[str, Any]) -> str:
+    """Return why a worker sees nothing."""
+    fs = AxxonFileSystem(**words)
+    try:
+        return f"seen: {fs.ls('')}"
+    except PermissionError as error:
+        return str(error)
+    finally:
+        fs.close()
+
+
+@pytest.mark.parametrize("source", ["file", "variable"])
+def test_a_wrong_password_is_tried_once_by_all_workers_of_a_machine(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    words, wrong = dict(site.words), tmp_path / "wrong"
+    if source == "file":
+        wrong.touch(mode=0o600)
+        wrong.write_text("hunter2")
+        words["password_file"] = str(wrong)
+    else:
+        del words["password_file"]
+        monkeypatch.setenv("AXXONFS_PASSWORD", "hunter2")
+    # All of them would be on their way before the first is refused.
+    site.sim.faults.add(method="AuthenticateEx2", action="delay", delay_s=3.0)
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(4, initializer=begin_together, initargs=(context.Barrier(4),)) as pool:
+        refused = pool.map(refusal, [words] * 12, chunksize=1)
+        pool.close()
+        pool.join()
+    assert all("password is wrong" in text and "hunter2" not in text for text in refused), refused
+    assert site.sim.calls.count("AuthenticateEx2") == 1
+    [notes] = (tmp_path / "run").glob("axxonfs/*/refused.json")
+    assert "hunter2" not in notes.read_text()
+    if source == "file":
+        wrong.write_text(PASSWORD + "\n")
+    else:
+        monkeypatch.setenv("AXXONFS_PASSWORD", PASSWORD)
+        assert "is not tried again on this machine before" in refusal(words)
+        notes.write_text(re.sub('"until": "[0-9]+"', '"until": "0"', notes.read_text()))  # and that moment comes
+    assert refusal(words) == "seen: []"
+    assert site.sim.calls.count("AuthenticateEx2") == 2
 
 
 def test_a_process_has_one_login_one_loop_and_a_bounded_number_of_connections(site: Site) -> None:
