@@ -23,6 +23,11 @@ class Breaker:
         """Whether reads fail at once."""
         return self.open_since_s is not None
 
+    @property
+    def is_in_question(self) -> bool:
+        """Whether a listing would say more: reads fail at once, or would if one failed as well."""
+        return self.is_open or self._failed_reads >= OPENS_AFTER
+
     def read_failed(self, now_s: float) -> bool:
         """Take note of a read that got nothing before its deadline; return whether it is the one that opens."""
         self._failed_reads += 1

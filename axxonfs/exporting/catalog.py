@@ -131,6 +131,14 @@ class Catalog:
         self._cameras_s = time.time()
         self._notify(self.view.apply_cameras(cameras.cameras_of(listed), self._cameras_s))
 
+    async def probe(self) -> None:
+        """List where that says whether reads should fail at once; for those who do not poll."""
+        if self.breaker.is_in_question:
+            try:
+                await self.refresh()
+            except errors.AxxonfsError as error:
+                self._note_failure(error)
+
     def poke(self) -> None:
         """Look at once instead of at the next turn."""
         self._poke.set()

@@ -183,11 +183,13 @@ class Client:
                 chunk_size_bytes=options.chunk_size,
                 max_streams=options.max_streams,
                 rate_limit_bytes=options.rate_limit,
+                breaker=self._catalog.breaker,
             )
             outcome = Outcome(self._adopt, _give_up, _note_error)
             self._starts = Starts(self._catalog, self._tasks, options.timezone, outcome)
             self._readers = Readers(self._pool, options.read_timeout, self._touched)
             self._tasks.start_lasting(self._housekeeping)
+            self._tasks.start_lasting(self._probing)
             ready()
             await self._ending.wait()
             self._readers.close()
@@ -197,6 +199,12 @@ class Client:
         while True:
             await trio.sleep(HOUSEKEEPING_S)
             self._readers.stop_idle()
+
+    async def _probing(self) -> None:
+        """See whether a server is away of which reads got nothing, and when it is back."""
+        while True:
+            await trio.sleep(self._timers.poll_active_s)
+            await self._catalog.probe()
 
     def _touched(self, session_id: str) -> None:
         entry = self._view.entries.get(session_id)

@@ -18,7 +18,9 @@ from fsspec.callbacks import Callback
 from axxonfs.core.chunks import KIB
 from axxonfs.core.line import MIB
 from axxonfs.fsspec import AxxonFileSystem
+from axxonfs.simulator.faults import ANY
 from axxonfs.simulator.records import ResultFile
+from tests.fuse.harness import wait_until
 from tests.rpc.file_systems import CHUNK, Site, archive_clip, made_site, pattern_file
 
 BEGIN_MS = 1_794_999_700_000
@@ -313,6 +315,29 @@ def test_a_server_that_is_away_is_an_error_and_never_an_empty_directory(tmp_path
             fs.invalidate_cache()
             with pytest.raises(OSError, match="cannot list the sessions"):
                 look("*" if look == fs.glob else "unknown" if look == fs.exists else "")
+
+
+@pytest.mark.expects_warnings("server away")
+def test_reads_fail_at_once_while_the_server_is_away_and_go_on_when_it_is_back(tmp_path: Path) -> None:
+    with made_site(tmp_path, time_factor=20.0) as site:
+        fs = site.fs(read_timeout="1s")
+        path, data = site.hold_one(fs, 32 * MIB)
+        with fs.open(path) as file:
+            assert file.read(100) == data[:100]
+            site.sim.faults.add(method=ANY, times=100_000)
+
+            def refused() -> int:
+                file.seek(20 * MIB)
+                with pytest.raises(OSError, match=r"the bytes|download|away"):
+                    file.read(100)
+                return fs.counters().refused
+
+            # Nobody lists; that a listing gets no answer either is found out without being asked.
+            wait_until(refused, "a read that fails at once")
+            site.sim.faults.clear()
+            # Nor does anybody ask whether it is back.
+            wait_until(lambda: not fs._client._catalog.breaker.is_open, "reads to be tried again")
+            assert file.read(100) == data[20 * MIB :][:100]
 
 
 def test_a_session_that_goes_while_it_is_read_is_an_error(tmp_path: Path) -> None:

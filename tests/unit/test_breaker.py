@@ -43,3 +43,15 @@ def test_reads_that_failed_before_bytes_came_do_not_count() -> None:
     failed(breaker, OPENS_AFTER)
     breaker.answered()
     assert not breaker.unanswered(1)
+
+
+def test_a_listing_is_in_question_from_the_reads_that_failed_to_the_next_answer() -> None:
+    breaker = Breaker()
+    failed(breaker, OPENS_AFTER - 1)
+    assert not breaker.is_in_question
+    failed(breaker, 1)
+    assert breaker.is_in_question
+    breaker.unanswered(1)
+    assert breaker.is_in_question
+    breaker.answered()
+    assert not breaker.is_in_question
