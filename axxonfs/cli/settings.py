@@ -109,9 +109,19 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Said]:
 
 
 def _with_user(said: dict[str, Said]) -> dict[str, Said]:
-    """Take the account out of `USER@HOST`: it is the word `user`, from the same place."""
+    """Take the account out of `USER@HOST`: it is the word `user`, from the same place.
+
+    Raises:
+        ConfigurationError: it is `USER:PASSWORD@HOST`; the text does not repeat it.
+    """
     server = said.get("server")
     user, at, _ = str(server.value).rpartition("@") if server else ("", "", "")
+    if server and ":" in user:
+        place = f"{server.where}: " if server.where else ""
+        raise errors.ConfigurationError(
+            f"{place}a password does not belong before the host, where others can read it: write USER@HOST, and "
+            "give the option password_file=FILE"
+        )
     return {**said, "user": Said(user, server.where)} if server and user and at else said
 
 

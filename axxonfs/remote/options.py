@@ -16,6 +16,26 @@ from axxonfs.core import chunks, errors, instants
 from axxonfs.core.words import nearest
 from axxonfs.remote.trust import TrustOptions
 
+# What pydantic says, in the words of the other messages; `{...}` is of its context.
+_WORDS = {
+    "bool_parsing": "takes true or false",
+    "bool_type": "takes true or false",
+    "float_parsing": "takes a number",
+    "float_type": "takes a number",
+    "finite_number": "takes a number",
+    "greater_than": "takes more than {gt}",
+    "greater_than_equal": "takes {ge} or more",
+    "int_from_float": "takes a whole number",
+    "int_parsing": "takes a whole number",
+    "int_type": "takes a whole number",
+    "less_than": "takes less than {lt}",
+    "less_than_equal": "takes {le} or less",
+    "literal_error": "takes {expected}",
+    "path_type": "takes a path",
+    "string_type": "takes a text",
+    "value_error": "{error}",
+}
+
 _KIB = 1024
 _MIB = 1024 * _KIB
 
@@ -95,6 +115,11 @@ def parsed(kind: type[_Options], words: Mapping[str, Any], places: Mapping[str, 
     Raises:
         ConfigurationError: a word is unknown or its value wrong; the text names it and its place.
     """
+    for name, value in words.items():
+        field = kind.model_fields.get(name)
+        # `-o keep` and `keep = true`: to pydantic that is the number 1.
+        if isinstance(value, bool) and field is not None and field.annotation is not bool:
+            raise errors.ConfigurationError(f"{_place(name, places)}option {name}: needs a value")
     try:
         return kind.model_validate(words)
     except pydantic.ValidationError as error:
@@ -105,9 +130,14 @@ def parsed(kind: type[_Options], words: Mapping[str, Any], places: Mapping[str, 
 
 def _sentence(row: Any, places: Mapping[str, str], kind: type[pydantic.BaseModel], see: str) -> str:  # noqa: ANN401 - pydantic's rows
     name = str(row["loc"][0])
-    place = f"{places[name]}: " if places.get(name) else ""
+    place = _place(name, places)
     if row["type"] == "extra_forbidden":
         near = nearest(name, kind.model_fields)
         hint = f"did you mean {near[0]}?" if near else f"see {see}"
         return f"{place}option {name} is unknown: {hint}"
-    return f"{place}option {name}: {row['msg'].removeprefix('Value error, ')} (got {row['input']!r})"
+    words = _WORDS.get(row["type"], row["msg"]).format_map(row.get("ctx", {}))
+    return f"{place}option {name}: {words} (got {row['input']!r})"
+
+
+def _place(name: str, places: Mapping[str, str]) -> str:
+    return f"{places[name]}: " if places.get(name) else ""

@@ -32,22 +32,24 @@ TAKEN: list[tuple[str, Any, Any]] = [
 ]
 REFUSED: list[tuple[str, str, str]] = [
     ("cache_size", "much", 'as in "64K", "256M" or "2G"'),
-    ("cache_size", "1M", "greater than or equal to 4194304"),
+    ("cache_size", "1M", "takes 4194304 or more"),
     ("chunk_size", "100", "whole KiB from 1K to 4095K"),
     ("chunk_size", "4096K", "whole KiB from 1K to 4095K"),
     ("read_timeout", "30", 'as in "90s", "5m" or "1h30m"'),
-    ("read_timeout", "0s", "greater than or equal to 1"),
+    ("read_timeout", "0s", "takes 1.0 or more"),
     ("umask", "9", "octal digits, as in 022"),
     ("umask", "1777", "octal digits, as in 022"),
-    ("uid", "root", "a valid integer"),
-    ("gid", "-1", "greater than or equal to 0"),
-    ("max_streams", "0", "greater than or equal to 1"),
-    ("ro", "maybe", "a valid boolean"),
+    ("uid", "root", "takes a whole number"),
+    ("gid", "-1", "takes 0 or more"),
+    ("max_streams", "0", "takes 1 or more"),
+    ("ro", "maybe", "takes true or false"),
     ("destroy", "some", "'own', 'all' or 'none'"),
     ("timezone", "Europe/Berln", 'did you mean "Europe/Berlin"?'),
     ("timezone", "Europe", "is not an IANA time zone"),
     ("log_level", "loud", "'debug', 'info', 'warning' or 'error'"),
-    ("time_factor", "inf", "a finite number"),
+    ("time_factor", "inf", "takes a number"),
+    ("time_factor", "0", "takes more than 0.0"),
+    ("max_streams", "257", "takes 256 or less"),
 ]
 
 
@@ -62,6 +64,13 @@ def test_a_wrong_value_is_refused_with_the_word_and_what_to_write(word: str, val
         parse_options({word: value})
     assert str(caught.value).startswith(f"option {word}: ")
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["keep", "retry", "rate_limit", "max_streams", "uid", "umask", "state_dir", "destroy"])
+def test_a_word_without_its_value_is_not_taken_for_the_number_one(word: str) -> None:
+    with pytest.raises(errors.ConfigurationError) as caught:
+        parse_options(split_words(word))
+    assert str(caught.value) == f"option {word}: needs a value"
 
 
 def test_an_unknown_word_is_refused_and_its_value_not_shown() -> None:

@@ -101,6 +101,16 @@ def test_a_wrong_server_in_a_file_is_told_with_its_line(written: Path) -> None:
     assert text == f"{written}, line 2: 'a b' is no server: write HOST, HOST:PORT or [IPV6]:PORT"
 
 
+@pytest.mark.parametrize("server", ["me:zebra@host", "me:zebra@[::1]:20109", ":zebra@host"])
+def test_a_password_before_the_host_is_refused_and_not_shown(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(errors.ConfigurationError, match="give the option password_file=FILE") as caught:
+        settings.gather(server=server)
+    assert "zebra" not in str(caught.value)
+    monkeypatch.setenv("AXXONFS_SERVER", server)
+    with pytest.raises(errors.ConfigurationError, match=r"^environment variable AXXONFS_SERVER: a password"):
+        settings.gather()
+
+
 def test_a_mountpoint_in_a_file_is_a_text(written: Path) -> None:
     assert "line 1: option mountpoint: takes a path" in refusal(written, "mountpoint = 3\n")
 
