@@ -152,10 +152,15 @@ def _resolved(path: Path) -> tuple[Path | None, Path | None]:
     for candidate in (path, path.parent):
         if (candidate / "state").is_file() and (candidate / "status.json").is_file():
             return candidate.resolve(), None
-    if path.suffix == ".json" and path.is_file():
+    if path.suffix == ".json" and not path.name.startswith(".") and path.is_file() and _is_in_new(path):
         return None, path.with_suffix("")
     if path.is_symlink():
         raise errors.SessionGoneError(f"the session of {path} has gone")
     raise errors.ConfigurationError(
         f"{path} leads to no session: give the directory of a session, or NAME.session or NAME.json in new/"
     )
+
+
+def _is_in_new(path: Path) -> bool:
+    """Whether a file is in the `new/` of a mount, which alone says what becomes of it."""
+    return (path.parent / "../.axxonfs/mount.json").is_file()

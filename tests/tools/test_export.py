@@ -437,6 +437,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no such file": (["missing.json"], "missing.json cannot be read: No such file or directory"),
     "a broken file": (["BROKEN"], "line 1, column 2: "),
     "an empty directory": (["EMPTY"], "holds no NAME.json"),
+    "nothing on standard input": (["-"], "standard input holds no document"),
     "a wrong key": ([*ONE, *HOUR, "--set", "qualty=best"], '--set: "qualty": there is no such key: did you mean'),
     "a wrong value": ([*ONE, *HOUR, "--set", "audio=loud"], '--set: "audio": must be true or false'),
     "no value": ([*ONE, *HOUR, "--set", "audio"], "write KEY=VALUE"),
@@ -458,7 +459,7 @@ def test_wrong_usage_starts_nothing_and_says_what_to_do(quick: Rig, tmp_path: Pa
     places = {"SPEC": "spec.json", "BROKEN": "broken.json", "EMPTY": "empty"}
     before = quick.starts
     into = [] if "--resume" in words else ["--into", tmp_path / "into"]
-    done = export(quick, *[tmp_path / places[word] if word in places else word for word in words], *into)
+    done = export(quick, *[tmp_path / places[word] if word in places else word for word in words], *into, text="")
     assert (done.returncode, quick.starts) == (2, before), done.stderr
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

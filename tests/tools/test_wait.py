@@ -110,10 +110,18 @@ def test_ctrl_c_ends_it(slow: Rig) -> None:
     (session / "control").write_text("stop")
 
 
-@pytest.mark.parametrize("word", ["", "new", "cameras/1.Front_door", "cameras/1.Front_door/camera.jsonx", "new/x.json"])
+@pytest.mark.parametrize("word", ["", "new", "cameras/1.Front_door", "cameras/1.Front_door/camera.json", "new/x.json"])
 def test_a_path_that_leads_to_no_session_is_refused(slow: Rig, word: str) -> None:
     done = wait(slow.path / word)
     assert (done.returncode, "leads to no session: give the directory of a session" in done.stderr) == (2, True)
+
+
+def test_a_document_that_is_no_spec_of_a_mount_is_refused_at_once(slow: Rig, tmp_path: Path) -> None:
+    (slow.new / ".hidden.json").write_text("{}")
+    (tmp_path / "mine.json").write_text("{}")
+    for path in (slow.new / ".hidden.json", tmp_path / "mine.json"):
+        done = wait(path)
+        assert (done.returncode, "leads to no session" in done.stderr) == (2, True), done.stderr
 
 
 def test_a_mount_that_goes_meanwhile_ends_it(slow: Rig) -> None:

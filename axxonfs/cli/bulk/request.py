@@ -70,6 +70,9 @@ def _password(args: argparse.Namespace) -> dict[str, str]:
 def _from_word(word: str) -> Iterator[Named]:
     if word == "-":
         texts = batch.split_documents(_read(Path("/dev/stdin")).decode("utf-8", "replace"))
+        if not texts:
+            # What was to write them has perhaps failed: nothing to do is not the same as done.
+            raise errors.ConfigurationError("standard input holds no document")
         yield from ((f"stdin{number}", _parse("standard input", text.encode())) for number, text in enumerate(texts, 1))
         return
     path = Path(word)
