@@ -14,6 +14,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal, TextIO
 
 from axxonfs.cli import exits, settings
 from axxonfs.core import errors, instants, timers
@@ -65,6 +66,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Look, say what was found; 1 where something stops a mount or an export."""
     patience_s = _seconds(args.patience)
+    if args.report:
+        # Now, and not once all has been asked, which may take an hour.
+        _open_report(args.report, "a").close()
     findings: list[Finding] = []
     with contextlib.ExitStack() as stack:
         patient, wrong = _patient(args)
@@ -167,7 +171,12 @@ def _document(observations: Iterable[Observation]) -> dict[str, object]:
 
 
 def _write(path: Path, document: dict[str, object]) -> None:
+    with _open_report(path, "w") as file:
+        file.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def _open_report(path: Path, mode: Literal["a", "w"]) -> TextIO:
     try:
-        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        return path.open(mode, encoding="utf-8")
     except OSError as error:
         raise errors.ConfigurationError(f"--report: {path} cannot be written: {error.strerror}") from error

@@ -154,6 +154,15 @@ def report_of(tmp_path: Path, assignment: str, *more: str, options: str = "", **
 Reports = Callable[[Case], dict[str, Seen]]
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "missing" / "report.json"
+    assert main(["doctor", "--report", str(file)]) == 2
+    said = capsys.readouterr()
+    assert (said.out, f"--report: {file} cannot be written" in said.err) == ("", True)
+
+
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
     """Make the report for a case; what is the default of a switch is the same report for all."""
