@@ -10,7 +10,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import trio
@@ -20,7 +20,7 @@ from axxonfs.core.breaker import Breaker
 from axxonfs.core.view import LISTINGS_BEFORE_DROPPED, Entry, Notice, SessionInfo, View
 from axxonfs.exporting.records import Records
 from axxonfs.remote.exports import ExportClient
-from axxonfs.wire import export_service_pb2
+from axxonfs.wire import export_pb2, export_service_pb2
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,8 @@ class Catalog:
         self._looked_s = -math.inf  # the last listing, on trio's clock
         self._listings = 0
         self._finished: set[str] = set()  # own sessions whose end is in the journal
+        self._undropped: set[str] = set()  # sessions that have gone, but not yet from the journal
+        self._journal_fails = False
         self._cameras_s = 0.0
         view.known = journal.sessions()
 
@@ -78,6 +80,21 @@ class Catalog:
     async def write_journal(self, function: Callable[[], T]) -> T:
         """Run a write to the journal in a thread, in the order of the calls."""
         return await trio.to_thread.run_sync(function, limiter=self._journal_limiter)
+
+    async def _try_write(self, function: Callable[[], None]) -> bool:
+        """Do the same where nobody waits for it; say in the log, once, that it fails, and return whether it was done.
+
+        A full disk is no news of the server: no listing may fail for it.
+        """
+        try:
+            await self.write_journal(function)
+        except errors.StoreFullError as error:
+            if not self._journal_fails:
+                log.warning("journal not written, trying again error=%s", error)
+            self._journal_fails = True
+            return False
+        self._journal_fails = False
+        return True
 
     # -- looking ------------------------------------------------------------------
 
@@ -108,22 +125,29 @@ class Catalog:
             await self._forget_released()
         self._notify(notices)
         await self._save_finished()
-        for session_id in before - self.view.entries.keys():
-            await self.write_journal(functools.partial(self._journal.drop, session_id))
+        await self._drop(before - self.view.entries.keys())
 
     async def _save_finished(self) -> None:
         """Write down when own sessions were first seen finished: their results are kept from then on."""
         for session_id, entry in list(self.view.entries.items()):
-            if entry.facts.own and entry.facts.finished_s is not None and session_id not in self._finished:
+            new = entry.facts.own and entry.facts.finished_s is not None and session_id not in self._finished
+            if new and await self.try_save(entry):
                 self._finished.add(session_id)
-                await self.save(entry)
         self._finished &= self.view.entries.keys()
 
     async def _forget_released(self) -> None:
         """Drop what an earlier run knew of sessions that have gone and that nobody misses."""
-        for session_id in list(self.view.known):
-            del self.view.known[session_id]
-            await self.write_journal(functools.partial(self._journal.drop, session_id))
+        gone = set(self.view.known)
+        self.view.known.clear()
+        await self._drop(gone)
+
+    async def _drop(self, gone: Collection[str]) -> None:
+        """Take sessions that have gone out of the journal, and those for which that failed before."""
+        self._undropped |= set(gone)
+        self._undropped -= self.view.entries.keys()
+        for session_id in list(self._undropped):
+            if await self._try_write(functools.partial(self._journal.drop, session_id)):
+                self._undropped.discard(session_id)
 
     async def refresh_cameras(self) -> None:
         """List the cameras that can be exported."""
@@ -254,8 +278,16 @@ class Catalog:
     async def save(self, entry: Entry) -> None:
         """Write the facts of a session of this mount into the journal."""
         if entry.facts.own and entry.facts.sent is not None:
-            session_id, options, facts = entry.session.id, entry.facts.sent, entry.facts
-            await self.write_journal(lambda: self._journal.save(session_id, options, facts))
+            await self.write_journal(functools.partial(self._save, entry, entry.facts.sent))
+
+    async def try_save(self, entry: Entry) -> bool:
+        """Do the same where nobody waits for it; return whether there is nothing left to write."""
+        if not entry.facts.own or entry.facts.sent is None:
+            return True
+        return await self._try_write(functools.partial(self._save, entry, entry.facts.sent))
+
+    def _save(self, entry: Entry, sent: export_pb2.Options) -> None:
+        self._journal.save(entry.session.id, sent, entry.facts)
 
     # -- control ------------------------------------------------------------------
 
@@ -272,7 +304,7 @@ class Catalog:
         await self.call(lambda: self.client.destroy_session(session_id, timeout_s=CONTROL_TIMEOUT_S))
         log.info("session destroyed session=%s", session_id)
         self._notify(self.view.destroyed(session_id, time.time()))
-        await self.write_journal(lambda: self._journal.drop(session_id))
+        await self._drop({session_id})
 
     def adopt(self, info: SessionInfo, facts: sessions.Facts) -> Entry:
         """Show a session that this mount started."""

@@ -232,7 +232,7 @@ class ResultHandle(Plain):
             facts.read_whole.add(self._content.file.path)
             log.info("result read whole session=%s bytes=%d", session.id, self._content.size)
             facts.released |= facts.keep_until_s is None and sessions.surely_read(session, facts)
-            await self._catalog.save(self._entry)
+            await self._catalog.try_save(self._entry)
         self._catalog.changed(self._entry)
 
 

@@ -58,6 +58,8 @@ class SavedFolder:
             await self._write(lambda: self._journal.replace_files(changes))
         except errors.AxxonfsError as error:
             log.warning("new/ not saved error=%s", error)
+            # With the next change, and at the end: the disk may have room again by then.
+            self._unsaved |= dict.fromkeys((*changes.removed, *(file.name for file in changes.saved)))
 
     def changes(self, *names: bytes) -> FileChanges:
         """Return what the journal has to be told of these entries; whoever asks writes it."""

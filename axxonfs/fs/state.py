@@ -173,7 +173,7 @@ class MountState:
         except errors.AxxonfsError as error:
             log.warning("session not destroyed session=%s error=%s", entry.session.id, error)
             self.view.put_back(entry, f"not destroyed: {error}", time.time())
-            await self.catalog.save(entry)
+            await self.catalog.try_save(entry)
 
     # -- renaming --------------------------------------------------------------------
 

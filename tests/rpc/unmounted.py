@@ -57,6 +57,7 @@ class Unmounted:
     async def _main(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         with contextlib.closing(Journal(self._directory)) as journal:
+            self.journal = journal
             self.view = View(Settings(timers=Timers()), time.time())
             catalog = self._catalog = Catalog(self._client, self.view, journal, lambda _notices: None)
             await catalog.refresh_cameras()
@@ -68,14 +69,15 @@ class Unmounted:
                 # Streams stay open for a while when nobody reads any more; nobody waits for them.
                 pool = Pool(self._client, Tasks(streams), cache_bytes=4 << 20, chunk_size_bytes=1 << 20, max_streams=4)
                 state = MountState(options, catalog, pool, Pollers(lambda _handle: None), journal, tasks, Revealer())
+                assert state.saved is not None
+                self.save = state.saved.now  # what changed in new/
                 self._requests = Operations(state)
                 state.resume()
                 self._ready.set()
                 await self._ending.wait()
                 state.give_up()
                 state.drop_readers()
-                assert state.saved is not None
-                await state.saved.now()
+                await self.save()
                 nursery.cancel_scope.cancel()
                 streams.cancel_scope.cancel()
 
