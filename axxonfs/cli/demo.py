@@ -55,7 +55,10 @@ def run(args: argparse.Namespace) -> int:
     where = Path(args.mountpoint).absolute()
     # `kill` ends it as Ctrl-C does: unmounted, and nothing left behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    where.mkdir(parents=True, exist_ok=True)
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.MountpointError(f"{where} cannot be made: {error.strerror}") from error
     with (
         tempfile.TemporaryDirectory(prefix="axxonfs-demo-") as scratch,
         contextlib.closing(Simulator(SimulatorConfig(directory=Path(scratch) / "server", users=_ACCOUNT))) as simulator,

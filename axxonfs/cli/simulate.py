@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import secrets
 import signal
+import sqlite3
 import sys
 import textwrap
 import threading
@@ -129,7 +130,8 @@ def run(args: argparse.Namespace) -> int:
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         password_file, password = _password(args)
-        with contextlib.closing(Simulator(_config(args, password))) as simulator:
+        with contextlib.closing(_simulator(_config(args, password))) as simulator:
+            _open_log(simulator)
             console = Console(simulator, args.user)
             _start(simulator)
             _do_at_start(console, args.do)
@@ -144,6 +146,23 @@ def run(args: argparse.Namespace) -> int:
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
     return 0
+
+
+def _simulator(config: SimulatorConfig) -> Simulator:
+    try:
+        return Simulator(config)
+    except (OSError, sqlite3.Error) as error:
+        raise errors.ConfigurationError(
+            f"what the simulator keeps cannot be used ({error}): is {config.directory} writable, and no other "
+            "simulator in it?"
+        ) from error
+
+
+def _open_log(simulator: Simulator) -> None:
+    try:
+        simulator.calls.open()
+    except OSError as error:
+        raise errors.ConfigurationError(f"--call-log: {error}") from error
 
 
 def _start(simulator: Simulator) -> None:
@@ -192,14 +211,18 @@ def _obey(console: Console) -> None:
 def _password(args: argparse.Namespace) -> tuple[Path, str]:
     """Return the password and the file that holds it; made up once if none was named."""
     path: Path = args.password_file or args.directory / "password"
-    if args.password_file is None and not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(12) + "\n", encoding="utf-8")
+    option = "--directory" if args.password_file is None else "--password-file"
     try:
-        return path.absolute(), path.read_text(encoding="utf-8").removesuffix("\n")
-    except OSError as error:
-        raise errors.CredentialsError(f"--password-file: {error}") from error
+        if args.password_file is None and not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(12) + "\n", encoding="utf-8")
+        password = path.read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.CredentialsError(f"{option}: {error}") from error
+    if not password or "\n" in password:
+        raise errors.CredentialsError(f"{option}: {path} must hold the password alone, as one line")
+    return path.absolute(), password
 
 
 def _invitation(simulator: Simulator, user: str, password_file: Path) -> str:

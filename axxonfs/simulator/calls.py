@@ -53,6 +53,11 @@ class CallLog:
         self._path = path
         self._file: IO[str] | None = None
 
+    def open(self) -> None:
+        """Open the file, if there is to be one; OSError where that cannot be."""
+        with self._changed:
+            self._open()
+
     def begin(self, method: str, request: Message) -> Call:
         """Enter a call that has begun."""
         call = Call(time.monotonic(), method, summary(request))
@@ -103,10 +108,9 @@ class CallLog:
                 self._file = None
 
     def _write(self, call: Call) -> None:
-        if self._path is None:
-            return
+        self._open()
         if self._file is None:
-            self._file = self._path.open("a", encoding="utf-8", buffering=1)
+            return
         line = {
             "at": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
             "started_monotonic_s": round(call.started_s, 6),
@@ -117,6 +121,10 @@ class CallLog:
             "messages": call.messages,
         }
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def _open(self) -> None:
+        if self._file is None and self._path is not None:
+            self._file = self._path.open("a", encoding="utf-8", buffering=1)
 
 
 def summary(request: Message) -> str:

@@ -4,6 +4,7 @@ Concurrency: gRPC's worker threads answer calls, the agent's thread exports, the
 engine's condition keeps them apart. `start` and `stop` belong to one thread.
 """
 
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -192,8 +193,16 @@ class Simulator:
             pair = (self._node.key_pem(), self._node.certificate_pem())
             return server.add_secure_port(self.address, grpc.ssl_server_credentials([pair]))
         except RuntimeError as error:
-            # gRPC says no more than this; its own log has the reason.
-            raise OSError(f"cannot listen on {self.address}; is something else listening there?") from error
+            raise OSError(f"cannot listen on {self.address}: {self._why_not()}") from error
+
+    def _why_not(self) -> str:
+        """Return why nobody can listen there, which gRPC tells its own log only."""
+        family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
+        try:
+            socket.create_server((self.config.host, self.port), family=family).close()
+        except OSError as error:
+            return error.strerror or str(error)
+        return "gRPC cannot"
 
     def _current_switches(self) -> Switches:
         return self.switches

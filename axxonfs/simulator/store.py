@@ -25,7 +25,9 @@ class Store:
         database = directory / "sessions.sqlite"
         database.touch(mode=0o600)  # the options of an export may hold a password
         # The engine's lock keeps threads apart. Nothing here has to survive a power cut, so nothing waits for the disk.
-        self._database = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
+        self._database = sqlite3.connect(database, timeout=1, check_same_thread=False, isolation_level=None)
+        # A second simulator would count the same numbers, and overwrite this one's sessions.
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute(_SCHEMA)

@@ -159,13 +159,41 @@ def test_a_wrong_word_is_refused_before_anything_is_written(
 def test_a_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(errors.ConfigurationError, match=f"--listen: cannot listen on {address}"):
+        with pytest.raises(
+            errors.ConfigurationError, match=f"--listen: cannot listen on {address}: Address already in use"
+        ):
             run("--directory", str(tmp_path), "--listen", address)
 
 
 def test_a_password_file_that_is_missing_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(errors.CredentialsError, match="--password-file"):
         run("--directory", str(tmp_path), "--password-file", str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"\xff\xfe\n"])
+def test_a_password_file_that_a_mount_would_refuse_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "password").write_bytes(content)
+    with pytest.raises(errors.CredentialsError, match="--password-file"):
+        run("--directory", str(tmp_path), "--listen", "127.0.0.1:0", "--password-file", str(tmp_path / "password"))
+
+
+def test_a_directory_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "secret").write_text("x\n")
+    with pytest.raises(errors.CredentialsError, match="--directory"):
+        run("--directory", str(tmp_path / "file"))
+    with pytest.raises(errors.ConfigurationError, match="cannot be used"):
+        run("--directory", str(tmp_path / "file"), "--password-file", str(tmp_path / "secret"))
+    with pytest.raises(errors.ConfigurationError, match="--call-log"):
+        run("--directory", str(tmp_path / "d"), "--call-log", str(tmp_path / "missing" / "log"))
+
+
+def test_a_second_simulator_in_the_same_directory_is_refused(tmp_path: Path) -> None:
+    with (
+        running("--directory", str(tmp_path)),
+        pytest.raises(errors.ConfigurationError, match="no other simulator in it"),
+    ):
+        run("--directory", str(tmp_path), "--listen", "127.0.0.1:0")
 
 
 def test_the_switches_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
