@@ -199,7 +199,8 @@ class Simulator:
         """Return why nobody can listen there, which gRPC tells its own log only."""
         family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
         try:
-            socket.create_server((self.config.host, self.port), family=family).close()
+            with socket.socket(family) as probe:
+                probe.bind((self.config.host, self.port))
         except OSError as error:
             return error.strerror or str(error)
         return "gRPC cannot"
