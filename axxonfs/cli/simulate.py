@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import secrets
 import signal
-import sqlite3
 import sys
 import textwrap
 import threading
@@ -151,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
 def _simulator(config: SimulatorConfig) -> Simulator:
     try:
         return Simulator(config)
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         raise errors.ConfigurationError(
             f"what the simulator keeps cannot be used ({error}): is {config.directory} writable, and no other "
             "simulator in it?"

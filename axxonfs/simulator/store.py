@@ -20,17 +20,22 @@ class Store:
     """The sessions and results below one directory."""
 
     def __init__(self, directory: Path) -> None:
+        """Open or make them; OSError where that cannot be, as while another simulator has them open."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._results = directory / "results"
         database = directory / "sessions.sqlite"
         database.touch(mode=0o600)  # the options of an export may hold a password
         # The engine's lock keeps threads apart. Nothing here has to survive a power cut, so nothing waits for the disk.
         self._database = sqlite3.connect(database, timeout=1, check_same_thread=False, isolation_level=None)
-        # A second simulator would count the same numbers, and overwrite this one's sessions.
-        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = OFF")
-        self._database.execute(_SCHEMA)
+        try:
+            # A second simulator would count the same numbers, and overwrite this one's sessions.
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.execute(_SCHEMA)
+        except sqlite3.Error as error:
+            self._database.close()
+            raise OSError(f"{database}: {error}") from error
 
     def load(self) -> list[SessionRecord]:
         """Return all sessions in the order of their start."""
