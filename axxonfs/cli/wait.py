@@ -17,7 +17,7 @@ from typing import Self
 from axxonfs.cli import exits
 from axxonfs.cli.arguments import checked
 from axxonfs.cli.bulk.board import Board, board
-from axxonfs.cli.bulk.mounted import Following, translated
+from axxonfs.cli.bulk.mounted import Following, entered, translated
 from axxonfs.cli.bulk.stopping import Stop
 from axxonfs.cli.bulk.work import ANSWER_S, ENDED, FOLLOW_S, LOOK_S
 from axxonfs.core import delivery, errors, instants
@@ -96,7 +96,7 @@ class _Wait:
         self._stem: Path | None = None
         self._gone = ""
         try:
-            with translated(str(path)):
+            with entered(path):
                 self._session, self._stem = _resolved(path)
         except errors.SessionGoneError as error:
             self._gone = str(error)

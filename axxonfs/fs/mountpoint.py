@@ -154,5 +154,8 @@ def unmount(mountpoint: Path, *, lazy: bool = False) -> None:
         raise errors.MountpointError(f"{mountpoint} was not unmounted: {error}") from error
     if done.returncode != 0 and "busy" in done.stderr:
         raise errors.MountpointHeldError(f"{mountpoint} was not unmounted: it is in use")
+    if done.returncode != 0 and "not found in /etc/mtab" in done.stderr:
+        # What fusermount3 says of the mounts of others.
+        raise errors.MountpointError(f"{mountpoint} was not unmounted: only who mounted it can do that, or root")
     if done.returncode != 0:
         raise errors.MountpointError(f"{mountpoint} was not unmounted: {done.stderr.strip()}")

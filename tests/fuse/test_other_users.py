@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,18 @@ from tests.fuse.harness import CLIP, Rig, make_rig, needs
 Rigs = Callable[..., Rig]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 STRANGER, OWNER = 54321, 54322
+NOBODY = 65534  # who has a name, which fusermount3 asks for
+# Modules first: the other user may not be able to read them.
+AS_STRANGER = """
+import os, sys
+from axxonfs.cli import export, main, umount, wait
+import importlib.metadata; importlib.metadata.version("axxonfs")
+uid = int(sys.argv[1])
+os.setgroups([])
+os.setresgid(uid, uid, uid)
+os.setresuid(uid, uid, uid)
+sys.exit(main.main(sys.argv[2:]))
+"""
 
 
 @contextlib.contextmanager
@@ -53,6 +66,25 @@ def test_without_allow_other_another_user_sees_nothing_at_all() -> None:
     assert done.returncode != 0
     assert done.stdout == ""
     assert "Permission denied" in done.stderr
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("export", "{mount}", "--camera", "1", "--at", "-1h"), "{mount} is closed to this user"),
+        (("wait", "{mount}/new/door.session"), "{mount}/new/door.session is closed to this user"),
+        (("umount", "{mount}"), "{mount} was not unmounted: only who mounted it can do that, or root"),
+    ],
+)
+@needs("fusermount3")
+def test_without_allow_other_the_commands_say_so_to_another_user(words: tuple[str, ...], said: str) -> None:
+    with public_rig({}) as rig:
+        here = [word.format(mount=rig.path) for word in words]
+        program = [sys.executable, "-c", AS_STRANGER, str(NOBODY), *here]
+        done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+        assert rig.path.is_mount()
+    assert (done.returncode, said.format(mount=rig.path) in done.stderr) == (7, True), done.stderr
 
 
 @needs_root

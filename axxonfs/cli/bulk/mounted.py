@@ -34,7 +34,22 @@ def translated(what: str) -> Iterator[None]:
             raise errors.MountpointError(f"the mount has gone ({error.strerror}): mount it again") from error
         if error.errno in {errno.ENOENT, errno.ESTALE}:
             raise errors.SessionGoneError(f"{what} has gone") from error
+        if error.errno == errno.ENOSPC:
+            raise errors.StoreFullError(f"the mount has no room for {what}: {error.strerror}") from error
         raise
+
+
+@contextlib.contextmanager
+def entered(path: Path) -> Iterator[None]:
+    """Do the same where a mount is looked into for the first time, which may be somebody else's."""
+    try:
+        with translated(str(path)):
+            yield
+    except PermissionError as error:
+        raise errors.MountpointError(
+            f"{path} is closed to this user: only who mounted it can look into it, unless it was mounted with "
+            "allow_other"
+        ) from error
 
 
 class Mounted:
@@ -57,14 +72,16 @@ class Mounted:
 
     def about(self) -> dict[str, Any]:
         """Return what `mount.json` says."""
-        with translated("mount.json"):
+        with entered(self.path):
             document: dict[str, Any] = json.loads((self.path / ".axxonfs" / "mount.json").read_text("utf-8"))
             return document
 
     def cameras(self) -> list[cameras.Camera]:
         """Return the cameras that can be exported, as the mount last saw them."""
         found = []
-        for folder in (self.path / "cameras").iterdir():
+        with entered(self.path):
+            folders = list((self.path / "cameras").iterdir())
+        for folder in folders:
             with contextlib.suppress(errors.SessionGoneError), translated(folder.name):
                 text = (folder / "camera.json").read_text("utf-8")
                 found.append(cameras.camera_of_document(json.loads(text)))
@@ -77,7 +94,9 @@ class Mounted:
             MountpointError: it is read-only, or belongs to somebody else.
         """
         new = self.path / "new"
-        if not new.is_dir():
+        with entered(self.path):
+            is_there = new.is_dir()
+        if not is_there:
             raise errors.MountpointError(f"{self.path} is mounted read-only: exports cannot be started there")
         if not os.access(new, os.W_OK | os.X_OK):
             raise errors.MountpointError(
@@ -91,6 +110,7 @@ class Mounted:
 
         Raises:
             RefusedError: nothing was started; the text says why.
+            StoreFullError: nothing was started, and nothing will be before there is room.
             InDoubtError: the server did not answer; the same document written again is safe.
         """
         with translated(f"new/{name}.json"):
@@ -103,6 +123,9 @@ class Mounted:
                 if error.errno in _MOUNT_GONE:
                     raise
                 words = self.refusal(name) or error.strerror or repr(error)
+                if error.errno == errno.ENOSPC:
+                    # The mount's own disk is full, which is no answer of the server.
+                    raise errors.StoreFullError(words) from error
                 raise (errors.InDoubtError if error.errno == errno.EIO else errors.RefusedError)(words) from error
             finally:
                 close(file)  # a refusal is said once more
