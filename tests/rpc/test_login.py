@@ -449,7 +449,8 @@ def test_a_token_that_was_good_for_a_while_ends_the_row(server: Server) -> None:
         token = server.login.metadata(TIMEOUT_S)
         server.clock.now_s += 10
         server.login.reject(token)
-        server.login.metadata(0.125)
+        # After a row of eight there would be a pause of 15 s.
+        server.login.metadata(5.0)
 
 
 def test_closing_ends_a_pause_after_rejected_tokens(server: Server) -> None:
