@@ -353,7 +353,15 @@ def test_a_session_that_goes_while_it_is_read_is_an_error(tmp_path: Path) -> Non
 
 
 def test_results_hold_names_of_any_script(site: Site, fs: AxxonFileSystem) -> None:
-    assert all("/" not in name and name.isprintable() for name in fs.ls("", detail=False))
+    options = archive_clip()
+    options.archive.sources[0].origin = "hosts/Server/DeviceIpint.6/SourceEndpoint.video:0:0"
+    session_id = site.sim.sessions.add(options, files=[pattern_file(10)], user="somebody")
+    fs.invalidate_cache()
+    [session] = [info["name"] for info in fs.ls("") if info["session_id"] == session_id]
+    [path] = fs.ls(session, detail=False)
+    assert "_6.Склад_2_東_" in session
+    assert path == f"{session}/6.Склад_2_東.mkv"
+    assert fs.cat_file(path) == site.truth(fs.info(path))
 
 
 def test_a_result_of_two_parts_is_two_files(site: Site, fs: AxxonFileSystem) -> None:
