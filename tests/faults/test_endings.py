@@ -148,6 +148,7 @@ def fill(path: Path) -> None:
 @needs_root
 @pytest.mark.expects_warnings("new/ not saved")
 @pytest.mark.expects_warnings("not saved")
+@pytest.mark.expects_warnings("journal not written, trying again")
 def test_a_full_state_directory_refuses_starts_in_words_and_reading_goes_on(rigs: Rigs, small_disk: Path) -> None:
     rig = rigs(options=QUICK | {"state_dir": str(small_disk / "state")}, file_size_bytes=2 * MIB)
     before = rig.exported("before")
