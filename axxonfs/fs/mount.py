@@ -7,13 +7,16 @@ stays and answers ENOTCONN: an empty directory would tell `rsync --delete` a lie
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pyfuse3
 import trio
@@ -54,6 +57,7 @@ HOUSEKEEPING_S = 1.0  # the texts in .axxonfs are rebuilt at most this often
 TRIM_EVERY_S = 30.0  # an idle mount is small soon, and a busy one does not notice (6 ms of processor time, measured)
 
 Say = Callable[[str], None]
+_Failed = TypeVar("_Failed", threading.ExceptHookArgs, "sys.UnraisableHookArgs")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,7 +93,8 @@ def run(plan: Plan, ready: Callable[[], None], say: Say = lambda _: None) -> Non
     Raises:
         AxxonfsError: the mount did not come up; nothing was mounted.
     """
-    threading.excepthook = _give_up
+    threading.excepthook = functools.partial(_give_up, threading.__excepthook__)
+    sys.unraisablehook = functools.partial(_give_up, sys.__unraisablehook__)
     kernel.bound_malloc()
     mountpoint.check_fuse()
     mountpoint.check(plan.mountpoint)
@@ -113,15 +118,16 @@ def _end_in_time() -> None:
     signal.alarm(END_S)
 
 
-def _give_up(died: threading.ExceptHookArgs) -> None:
-    """Tell of a thread that died; end the process where that was for want of memory.
+def _give_up(show: Callable[[_Failed], object], failed: _Failed) -> None:
+    """Tell of what nobody is there to catch; end the process where that was for want of memory.
 
-    gRPC waits for its answers in a thread of its own: without it each call waits for ever, deadline or not.
+    gRPC waits for its answers in a thread of its own: without it each call waits for ever, deadline or not. And a
+    thread that does not even come to its beginning leaves the one that starts it waiting for ever, as the event loop.
     """
     try:
-        threading.__excepthook__(died)
+        show(failed)
     finally:
-        if issubclass(died.exc_type, MemoryError):
+        if issubclass(failed.exc_type, MemoryError):
             os._exit(1)
 
 

@@ -114,6 +114,35 @@ def test_a_daemon_that_is_stuck_once_it_has_no_mount_ends_all_the_same(rigs: Rig
     assert not rig.answers
 
 
+WITHOUT_MEMORY_FOR_A_THREAD = """
+import sys, threading
+from pathlib import Path
+from axxonfs.cli.main import main
+full, begin = Path(sys.argv.pop(1)), threading.Thread._bootstrap
+def bootstrap(thread):
+    if full.exists():
+        raise MemoryError
+    begin(thread)
+threading.Thread._bootstrap = bootstrap
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_daemon_whose_threads_do_not_come_to_their_beginning_ends(rigs: Rigs, tmp_path: Path) -> None:
+    rig = rigs(options=QUICK)
+    results = rig.results(rig.hold(*(pattern_file(2 * MIB) for _ in range(8))))
+    assert rig.stop() == 0
+    full, words = tmp_path / "full", rig.command[rig.command.index("mount") :]
+    rig.process = subprocess.Popen([sys.executable, "-c", WITHOUT_MEMORY_FOR_A_THREAD, full, *words])
+    wait_until(lambda: rig.answers, "the mount")
+    full.touch()
+    readers = [programs.sha256sum(result) for result in results]
+    with programs.running(*readers):
+        assert rig.process.wait(GRACE_S + SLACK_S) == 1
+        check_ended(rig, readers)
+    assert is_dead(rig)
+
+
 def is_dead(rig: Rig) -> bool:
     """Whether the mount is dead; it holds a session else."""
     try:
@@ -167,6 +196,7 @@ def test_a_full_state_directory_refuses_starts_in_words_and_reading_goes_on(rigs
 
 @pytest.mark.expects_warnings("unexpectedly")
 @pytest.mark.expects_warnings("Traceback")
+@pytest.mark.expects_warnings("server away")  # a listing that found no memory
 @pytest.mark.parametrize("spare", [MIB // 4, MIB, 16 * MIB, 64 * MIB])
 def test_a_daemon_without_memory_goes_on_or_dies_and_never_leaves_an_empty_directory(rigs: Rigs, spare: int) -> None:
     rig = rigs(options=QUICK)
