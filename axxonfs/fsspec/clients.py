@@ -19,6 +19,7 @@ from axxonfs.remote.channel import Link
 from axxonfs.remote.connecting import open_link
 from axxonfs.remote.credentials import Credentials, password_source
 from axxonfs.remote.gate import gate
+from axxonfs.remote.locks import FileLock
 from axxonfs.remote.refusals import SharedRefusals
 
 # Of what the process does at its end; larger is earlier. Before the temporary directories go.
@@ -35,7 +36,7 @@ class _Place:
         self._setup = setup
         self._lock = threading.Lock()
         self._link: Link | None = None
-        self._slot: slots.Slot | None = None
+        self._slot: FileLock | None = None
         self._client: Client | None = None
 
     def client(self) -> Client:

@@ -8,7 +8,6 @@ file), without state: any thread may call it. Imports no grpc.
 
 import contextlib
 import datetime as dt
-import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 
 from axxonfs.core import errors
+from axxonfs.remote.locks import try_lock
 
 _FILE_NAME = "refused.json"
 _LOCK_NAME = "login.lock"
@@ -96,21 +96,16 @@ class SharedRefusals(Refusals):
         deadline_s = time.monotonic() + timeout_s
         try:
             self._lock_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise errors.ConfigurationError(f"{self._lock_path} cannot be used: {error.strerror}") from error
+        while (lock := try_lock(self._lock_path)) is None:
+            if time.monotonic() >= deadline_s:
+                raise errors.DeadlineError("cannot log in: another process is still waiting for the server")
+            time.sleep(_LOOK_EVERY_S)
         try:
-            while not _locked(descriptor):
-                if time.monotonic() >= deadline_s:
-                    raise errors.DeadlineError("cannot log in: another process is still waiting for the server")
-                time.sleep(_LOOK_EVERY_S)
-            try:
-                yield
-            finally:
-                # Not by closing alone: a child that was forked meanwhile has the file open as well.
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            yield
         finally:
-            os.close(descriptor)
+            lock.release()
 
     def words(self, version: Hashable) -> str | None:
         """Return why this password is not tried now."""
@@ -152,14 +147,6 @@ def _number(row: dict[str, str], name: str) -> float:
     with contextlib.suppress(TypeError, ValueError):
         return float(row.get(name, 0.0))
     return 0.0
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _instant(epoch_s: float) -> str:

@@ -1,0 +1,33 @@
+"""Locks between processes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from axxonfs.core import errors
+from axxonfs.remote.locks import try_lock
+
+
+def test_a_lock_has_one_holder_and_is_free_once_released_though_a_child_has_the_file_open(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    lock = try_lock(path)
+    assert lock is not None
+    [inherited] = [os.dup(int(name)) for name in os.listdir("/proc/self/fd") if _is(name, path)]  # noqa: PTH208 - names
+    assert try_lock(path) is None
+    lock.release()
+    lock.release()
+    again = try_lock(path)
+    assert again is not None
+    again.release()
+    os.close(inherited)
+
+
+def test_a_lock_that_cannot_be_made_is_refused_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(errors.ConfigurationError, match="nowhere/lock cannot be used: No such file"):
+        try_lock(tmp_path / "nowhere" / "lock")
+
+
+def _is(descriptor: str, path: Path) -> bool:
+    link = Path("/proc/self/fd") / descriptor
+    return link.is_symlink() and link.readlink() == path
