@@ -88,7 +88,8 @@ def run(plan: Plan, ready: Callable[[], None], say: Say = lambda _: None) -> Non
     """Mount and serve until unmounted or told to end; blocks.
 
     `ready` is called once the mount answers, `say` whenever there is something
-    new to say of how it is.
+    new to say of how it is. The process is for this mount: it has 10 s to end
+    once there is no mount any more, and it ends where a thread got no memory.
 
     Raises:
         AxxonfsError: the mount did not come up; nothing was mounted.

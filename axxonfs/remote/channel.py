@@ -135,9 +135,8 @@ class Connection:
         Calls in flight keep it until they end: it may only be slow.
         """
         with self._lock:
-            is_silent = max(self._made_s, self.alive_s) < since_s
-        if is_silent:
-            self._forget()
+            if max(self._made_s, self.alive_s) < since_s:
+                self._forget()
 
     def reset(self, trust: Trust) -> None:
         """End what there is; the next call connects anew."""
@@ -154,19 +153,21 @@ class Connection:
     def drop(self) -> None:
         """End what there is for now; the next call connects anew. The gate need not be open."""
         with self._lock:
-            channel, self._channel, self._stubs, self._warmed = self._channel, None, None, False
+            channel = self._channel
+            self._forget()
         if channel is not None:
             channel.close()
 
     def _forget(self) -> None:
-        with self._lock:
-            self._channel, self._stubs, self._warmed = None, None, False
+        """Have the next call connect anew; under the lock."""
+        self._channel, self._stubs, self._warmed = None, None, False
 
     def _abandon(self, channel: grpc.Channel) -> None:
         """Connect anew, and let nobody take the channel to pieces: that waits for ever for its calls (measured)."""
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(channel))
-        if self._channel is channel:
-            self._forget()
+        with self._lock:
+            if self._channel is channel:
+                self._forget()
 
     def _connect(self) -> grpc.Channel:
         # With the scheme spelt out, no host name can be taken for another one ("unix:1").

@@ -3,8 +3,9 @@
 Decides when a fork may be made: when no thread is inside gRPC and gRPC's own threads
 are at rest. What they hold locked at that moment stays locked in the child for ever,
 and its first call hangs (measured, docs/design.md, "Why do connections end before a
-fork?"). Whoever comes while the gate is shut waits. Imports grpc. There is one gate
-for the process, as a fork is of the process; any thread may use it.
+fork?"). Whoever comes while the gate is shut waits. And it says when gRPC has locked
+itself up, which shows where a call enters. Imports grpc. There is one gate for the
+process, as a fork is of the process; any thread may use it.
 """
 
 import contextlib
@@ -102,10 +103,11 @@ class _GatedChannel:
         return lambda *args, **words: _GatedStream(method(*args, **words))
 
     def _begun(self, method: Callable[..., _Reply]) -> Callable[..., _Reply]:
+        entered = _through(method)
+
         def call(*args: object, **words: object) -> _Reply:
             try:
-                with gate:
-                    return method(*args, **words)
+                return entered(*args, **words)
             except RuntimeError as error:
                 # The thread that waits for answers could not be started, and gRPC never tries again: this call and
                 # all later ones of the channel would wait for ever (measured).
