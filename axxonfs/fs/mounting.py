@@ -24,6 +24,8 @@ from axxonfs.fs.operations import Operations
 log = logging.getLogger(__name__)
 
 _SUBTYPE = "axxonfs"
+# A file is let go at the moment of an unmount: the kernel has taken the request back, and nobody misses the answer.
+_NO_NEWS = "fuse_release(): fuse_reply_* failed with No such file or directory"
 
 
 class Mounting:
@@ -41,6 +43,7 @@ class Mounting:
         Raises:
             MountpointError: nothing was mounted.
         """
+        logging.getLogger("pyfuse3").addFilter(lambda record: record.getMessage() != _NO_NEWS)
         is_dead = mountpoint.is_dead_mount(self._where)
         replacement = _replacement(self._words, self._source) if is_dead else None
         if is_dead and replacement is None:
