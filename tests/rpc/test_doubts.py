@@ -21,8 +21,8 @@ from axxonfs.remote.exports import ExportClient
 from axxonfs.simulator.server import Simulator
 from axxonfs.simulator.switches import Switches
 from axxonfs.wire import export_pb2
-from tests.rpc.support import connect, make_simulator
-from tests.rpc.unmounted import Unmounted
+from tests.rpc.support import connect
+from tests.rpc.unmounted import Unmounted, endless
 
 CLIP = {"camera": "1.Front door", "from": "2026-01-02T10:15:00Z", "to": "2026-01-02T10:15:20Z"}
 # With a name of its own an export carries no marker.
@@ -34,8 +34,7 @@ STORAGE = "hosts/Server/MultimediaStorage.AliceBlue/MultimediaStorage"
 
 @pytest.fixture
 def sim(tmp_path: Path) -> Iterator[Simulator]:
-    # The archive reaches back far enough, and no export ends by itself.
-    with make_simulator(tmp_path, file_size_bytes=10, export_speed=1e-6, plaintext=True, recorded_s=1e9) as running:
+    with endless(tmp_path) as running:
         yield running
 
 

@@ -10,8 +10,8 @@ import pytest
 from axxonfs.remote.exports import ExportClient
 from axxonfs.simulator.server import Simulator
 from axxonfs.wire.export_service_pb2 import EState
-from tests.rpc.support import connect, make_simulator
-from tests.rpc.unmounted import Unmounted
+from tests.rpc.support import connect
+from tests.rpc.unmounted import Unmounted, endless
 
 CLIP = {"camera": "1.Front door", "from": "2026-01-02T10:15:00Z", "to": "2026-01-02T10:15:20Z"}
 TIMEOUT_S = 20.0
@@ -19,8 +19,7 @@ TIMEOUT_S = 20.0
 
 @pytest.fixture
 def sim(tmp_path: Path) -> Iterator[Simulator]:
-    # No export ends by itself.
-    with make_simulator(tmp_path, file_size_bytes=10, export_speed=1e-6, plaintext=True, recorded_s=1e9) as running:
+    with endless(tmp_path) as running:
         yield running
 
 

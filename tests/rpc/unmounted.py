@@ -29,9 +29,16 @@ from axxonfs.fs.state import MountState
 from axxonfs.reading.pool import Pool
 from axxonfs.reading.tasks import Tasks
 from axxonfs.remote.exports import ExportClient
+from axxonfs.simulator.server import Simulator
+from tests.rpc.support import make_simulator
 
 TIMEOUT_S = 60.0
 CONTEXT = pyfuse3.RequestContext()
+
+
+def endless(directory: Path) -> Simulator:
+    """Return a simulator whose archive reaches back far, and on which no export ends by itself."""
+    return make_simulator(directory, file_size_bytes=10, export_speed=1e-6, plaintext=True, recorded_s=1e9)
 
 
 class Unmounted:
