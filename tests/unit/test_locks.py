@@ -13,7 +13,7 @@ def test_a_lock_has_one_holder_and_is_free_once_released_though_a_child_has_the_
     path = tmp_path / "lock"
     lock = try_lock(path)
     assert lock is not None
-    [inherited] = [os.dup(int(name)) for name in os.listdir("/proc/self/fd") if _is(name, path)]  # noqa: PTH208 - names
+    inherited = os.dup(next(number for number in range(3, 4096) if _is(number, path)))
     assert try_lock(path) is None
     lock.release()
     lock.release()
@@ -28,6 +28,6 @@ def test_a_lock_that_cannot_be_made_is_refused_with_its_place(tmp_path: Path) ->
         try_lock(tmp_path / "nowhere" / "lock")
 
 
-def _is(descriptor: str, path: Path) -> bool:
-    link = Path("/proc/self/fd") / descriptor
+def _is(descriptor: int, path: Path) -> bool:
+    link = Path(f"/proc/self/fd/{descriptor}")
     return link.is_symlink() and link.readlink() == path
