@@ -156,8 +156,11 @@ def end_later(trouble: troubles.Trouble, rig: Rig) -> None:
 
 
 def look(rig: Rig) -> None:
-    with contextlib.suppress(FileNotFoundError):  # one is destroyed meanwhile
+    try:
         programs.look_around(rig)
+    except OSError as error:
+        # One is destroyed meanwhile: its names are ENOENT, and what is open of it ESTALE (docs/semantics.md).
+        assert error.errno in {errno.ENOENT, errno.ESTALE}, error  # noqa: PT017 - usually there is none
 
 
 def reads_right(path: Path) -> bool:
