@@ -93,9 +93,6 @@ _BACKWARD_STEPS = 2
 # A reader has asked for so much that had not come yet, before a better stream takes over: a player that
 # fills its buffer, and what the kernel reads ahead for it, come to less (computed: 128 + 256 + 512 KiB, 1 MiB).
 _LATE_BYTES = 2 * MIB
-# The same where no file begins: who seeks and reads a megabyte has asked for 2.9 MiB by then, most of it by the kernel
-# (computed: 256 + 512 + 1024 + 1024 KiB, or 128 more), and leaves before a wide stream brings anything of use.
-_LATE_AFTER_SEEK_BYTES = 3 * MIB
 # The kernel sends no larger READs, and begins with one only for who reads in such blocks: a copy, hardly a probe.
 # Waiting for it to show that it is one costs two round trips (measured).
 _COPY_BYTES = MIB
@@ -322,8 +319,7 @@ class ReadAhead:
     def _bettered(self, stream: _Stream) -> list[Action]:
         """Let a stream that can do more take over behind what another one has in flight."""
         in_flight_end = stream.next + stream.in_flight_bytes
-        enough_bytes = _LATE_AFTER_SEEK_BYTES if stream.start else _LATE_BYTES
-        run = stream.late_bytes >= max(enough_bytes, _LATE_SHARE * (stream.demand - stream.start))
+        run = stream.late_bytes >= max(_LATE_BYTES, _LATE_SHARE * (stream.demand - stream.start))
         # The line turned out to hold more than was thought when the stream began, and that much is asked for.
         hindered = stream.demand > in_flight_end and stream.in_flight_bytes < self._line.seek_bytes
         if not (self._limits.max_window and (run or hindered)):

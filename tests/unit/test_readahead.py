@@ -1,7 +1,6 @@
 """The read-ahead, played against a server that delivers one chunk per turn and stream."""
 
 import dataclasses
-import itertools
 import math
 
 import pytest
@@ -172,28 +171,6 @@ def test_a_reader_that_keeps_waiting_on_a_fast_line_gets_a_wide_stream() -> None
     assert server.wide == 1
     assert server.started == 2
     assert sorted(server.fetched) == list(range(200))
-
-
-def kernel_reads(server: Server, first: int, blocks: int) -> None:
-    """Read as the kernel does for who reads on and on in blocks of 256 KiB, with 1 MiB of its own ahead."""
-    places = [0, 4, 12, 28, *range(44, 4 * blocks + 44, 16)]
-    for begin, end in itertools.pairwise(places):
-        server.ask(first + begin, first + end - 1)
-    server.read(first, first + places[-1] - 1)
-
-
-@pytest.mark.parametrize("place", [200, 400, 600])
-def test_who_seeks_and_reads_a_megabyte_gets_no_wide_stream(place: int) -> None:
-    server = Server(1000, fast_line())
-    kernel_reads(server, place, 4)
-    kernel_reads(server, place + 272, 4)
-    assert server.wide == 0
-
-
-def test_who_seeks_and_reads_on_gets_a_wide_stream() -> None:
-    server = Server(1000, fast_line())
-    kernel_reads(server, 200, 16)
-    assert server.wide == 1
 
 
 def test_who_begins_with_a_whole_mebibyte_gets_a_wide_stream_at_once() -> None:
