@@ -28,7 +28,7 @@ class CameraFolder:
         before, self.cameras = self.cameras, tuple(cameras)
         self._labels = {camera.access_point: camera.label for camera in cameras}
         lost = [self._nodes.pop(camera.access_point) for camera in before if camera not in cameras]
-        notices: list[Notice] = [drop(self._tree, node, now_ns) for node in lost]
+        notices = [notice for node in lost for notice in drop(self._tree, node, now_ns)]
         for camera in cameras:
             if camera.access_point not in self._nodes:
                 self._add(camera, now_ns)

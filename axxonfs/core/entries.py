@@ -71,12 +71,18 @@ def appeared(node: tree.Node) -> Appeared:
     return Appeared(node.parent.ino if node.parent else 0, tuple(path), node.is_directory)
 
 
-def drop(nodes: tree.Tree, node: tree.Node, now_ns: int) -> Gone:
-    """Take a node's name away, and return what the kernel has to be told."""
+def drop(nodes: tree.Tree, node: tree.Node, now_ns: int) -> list[Notice]:
+    """Take a node's name away, and return what the kernel has to be told.
+
+    What it knows of a directory's entries goes first: it would keep one that is
+    in use after its end, and the directory for its sake, until it lacks memory.
+    """
+    known = [child for child in node.entries.values() if child.lookups]
+    notices = [notice for child in known for notice in drop(nodes, child, now_ns)]
     parent = node.parent.ino if node.parent else 0
-    notice = Gone(parent, node.name, 0 if node.is_directory else node.ino)
+    notices.append(Gone(parent, node.name, 0 if node.is_directory else node.ino))
     nodes.remove(node, now_ns)
-    return notice
+    return notices
 
 
 @dataclasses.dataclass(slots=True, eq=False)

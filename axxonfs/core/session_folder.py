@@ -65,7 +65,7 @@ class SessionFolders:
         }
         shown = {node.name: node for node in entry.node.entries.values() if isinstance(node.content, Result)}
         stale = [node for name, node in shown.items() if file_of(node) != wanted.get(name)]
-        notices: list[Notice] = [drop(self._tree, node, now_ns) for node in stale]
+        notices = [notice for node in stale for notice in drop(self._tree, node, now_ns)]
         for name, file in wanted.items():
             if name not in entry.node.entries:
                 notices.append(self._add_result(entry, name, file, now_ns))

@@ -343,7 +343,7 @@ class _Live:
     async def _housekeeping(self, state: MountState, texts: Sequence[tree.Node]) -> None:
         while True:
             await trio.sleep(HOUSEKEEPING_S)
-            state.expire()
+            self._notify(state.expire())
             state.drop_readers()
             for text in texts:
                 self._notify(self._view.refresh_text(text, time.time()))

@@ -208,11 +208,15 @@ class MountState:
         if self.saved is not None:
             self.saved.later(*names)
 
-    def expire(self) -> None:
-        """Let go what has had its time."""
-        if self.folder is not None:
-            now_s, now_ns = time.time(), time.time_ns()
-            self.save_files(*self.folder.expire(now_s, now_ns))
-            gone_after_s = self.view.settings.timers.tombstone_s
-            there = self.view.sessions.entries
-            self.save_files(*self.folder.expire_links(there, now_s=now_s, now_ns=now_ns, gone_after_s=gone_after_s))
+    def expire(self) -> list[view.Notice]:
+        """Let go what has had its time; return what the kernel has to be told."""
+        if self.folder is None:
+            return []
+        now_s, now_ns = time.time(), time.time_ns()
+        names = self.folder.expire(now_s, now_ns)
+        gone_after_s = self.view.settings.timers.tombstone_s
+        there = self.view.sessions.entries
+        names += self.folder.expire_links(there, now_s=now_s, now_ns=now_ns, gone_after_s=gone_after_s)
+        self.save_files(*names)
+        new = self.folder.directory
+        return [view.Gone(new.ino, name, 0) for name in names if name not in new.entries]

@@ -31,7 +31,6 @@ READ_TIMEOUT_S = 20.0
 STUCK_S = READ_TIMEOUT_S + 5
 QUIET_S = 6.0
 SAMPLE_S = 5.0
-STATFS_FILES = 1 << 28  # what statfs adds to the number of inodes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,6 +61,7 @@ class Soak:
         self.starts = 0
         self.findings: list[BaseException] = []
         self.longest_look_s = 0.0
+        self.nameless = 0  # inodes that had no name in the end
         self._stuck_since: dict[tuple[str, bytes], float] = {}
         self.stuck_s = 0.0
 
@@ -183,6 +183,7 @@ class Soak:
             f"longest from the end of a trouble until the mount was back: {back_s:.0f} s, after {after}",
             f"longest in state D: {self.stuck_s:.0f} s, where a read has {READ_TIMEOUT_S:.0f} s",
             f"longest listing of all sessions with a look into every twentieth: {self.longest_look_s:.2f} s",
+            f"inodes without a name at rest: {self.nameless}",
             *(f"**failed**: {error}" for error in self.findings),
         ]
         went = f"{SESSIONS} sessions of which {self.churn.gone} went and as many came"
@@ -226,7 +227,7 @@ def sample(rig: Rig) -> Sample:
         memory_mib=int(status["VmRSS"]) / 1024,
         threads=int(status["Threads"]),
         descriptors=len(list((process / "fd").iterdir())),
-        inodes=os.statvfs(rig.path).f_files - STATFS_FILES,
+        inodes=rig.inodes(),
         streams=stats["reads"]["streams_open"],
         waiting=waiting(rig.path),
     )

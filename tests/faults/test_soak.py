@@ -37,6 +37,7 @@ def test_a_soak_shows_no_wrong_byte_no_doubled_start_and_nothing_that_grows(rigs
     soak.run()
     wait_until(lambda: sample(rig).streams == 0, "the streams to end", 120)
     wait_until(lambda: sample(rig).waiting == 0, "the last request to be answered", STUCK_S)
+    soak.nameless = rig.nameless()
     quiet = sample(rig)
     record.record("soak" if MINUTES >= AN_HOUR else "short soak", soak.report(quiet))
     if soak.findings:
@@ -45,6 +46,7 @@ def test_a_soak_shows_no_wrong_byte_no_doubled_start_and_nothing_that_grows(rigs
     assert soak.exports.done > 0
     assert soak.longest_look_s < 30  # it waits for the processor, never for the server
     check_growth(soak, quiet)
+    assert soak.nameless == 0
 
 
 def check_growth(soak: Soak, quiet: Sample) -> None:

@@ -36,6 +36,7 @@ from tests.faults.wire import Wire, wired
 
 USER, PASSWORD = "root", "correct horse"
 TIMEOUT_S = 60.0
+STATFS_FILES = 1 << 28  # what statfs adds to the number of inodes
 # The mount lists at most ten times a second then, and every second and a half of itself; usually it is every two
 # seconds and every thirty.
 QUICK = {"time_factor": "20"}
@@ -174,6 +175,15 @@ class Rig:
 
         stats: dict[str, Any] = wait_until(fresh, "a fresh stats.json")
         return stats
+
+    def inodes(self) -> int:
+        """Return how many inodes the daemon holds."""
+        return os.statvfs(self.path).f_files - STATFS_FILES
+
+    def nameless(self) -> int:
+        """Fill all directories, and return how many inodes the daemon holds besides those that have a name."""
+        names = sum(len(directories) + len(files) for _, directories, files in os.walk(self.path))
+        return self.inodes() - names - 1  # the root has none
 
     def downloads(self) -> list[CallEntry]:
         """Return the downloads that the server was asked for, in their order."""

@@ -153,6 +153,19 @@ def test_find_misses_nothing_while_sessions_come_and_go(quick: Rig) -> None:
         names_seen(quick, look, traffic)
 
 
+def test_nothing_is_left_of_a_session_that_went_while_it_was_in_use(quick: Rig) -> None:
+    wait_until(lambda: quick.nameless() == 0, "the kernel to forget what other tests left")
+    result = quick.hold_bytes(5000)
+    session = result.parent
+    descriptors = [os.open(path, os.O_RDONLY) for path in (result, session / "state", session)]
+    quick.sim.sessions.destroy(quick.session_id(session))
+    wait_until(lambda: not session.exists(), "the directory goes")
+    assert quick.nameless() >= len(descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    wait_until(lambda: quick.nameless() == 0, "the kernel to forget it")
+
+
 def test_what_has_gone_cannot_be_opened_and_what_came_can_be_read(quick: Rig) -> None:
     path = quick.hold_bytes(5000)
     assert path.read_bytes() == quick.truth(path)

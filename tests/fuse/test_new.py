@@ -503,6 +503,17 @@ def test_other_attributes_are_refused_in_the_way_that_tools_take(quick: Rig) -> 
     assert caught.value.errno == errno.ENOTSUP
 
 
+def test_the_kernel_forgets_an_error_that_has_had_its_time(rigs: Callable[..., Rig]) -> None:
+    rig = rigs(options={"time_factor": "1800"})  # an hour is two seconds
+    with pytest.raises(OSError, match="Invalid argument"):
+        rig.write_spec("wrong", camera="nowhere")
+    (rig.new / "wrong.json").unlink()
+    assert (rig.new / "wrong.error").read_text()
+    # Nobody looks at its name again, or the kernel would learn it from that.
+    wait_until(lambda: os.listdir(rig.new) == [], "the error to go")  # noqa: PTH208 - names only, as readdir has them
+    wait_until(lambda: rig.nameless() == 0, "the kernel to forget it")
+
+
 # -- secrets ------------------------------------------------------------------------
 
 
