@@ -125,7 +125,9 @@ def is_going(entry: Entry) -> bool:
 
 def failure_of(name: str, entry: Entry | None) -> errors.AxxonfsError | None:
     """Return what is wrong with an export that does not run any more."""
-    if entry is None or entry.session.state is State.REMOVED:
+    if entry is None:
+        return errors.NoSuchNameError(f"there is no session {name}")
+    if entry.session.state is State.REMOVED:
         return errors.SessionGoneError(f"the server has no session {name} any more")
     if entry.session.state is State.FAILED:
         return errors.UnavailableError(f"export {name} failed: the server has completed it without a result")

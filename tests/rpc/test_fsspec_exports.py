@@ -78,6 +78,17 @@ def test_many_exports_are_waited_for_at_once_and_a_failure_stands_beside_the_oth
         fs.wait(bad)
 
 
+def test_waiting_for_what_does_not_exist_says_so_as_looking_does(site: Site) -> None:
+    fs = site.fs()
+    session = fs.start(clip())
+    for ask in (fs.ls, fs.wait):
+        with pytest.raises(FileNotFoundError, match="there is no session nosuch"):
+            ask("nosuch")
+    found = fs.wait(["nosuch", session], on_error="return")
+    assert isinstance(found["nosuch"], FileNotFoundError)
+    assert len(found[session]) == 1
+
+
 def test_waiting_ends_at_its_timeout_and_the_export_goes_on(tmp_path: Path) -> None:
     with made_site(tmp_path, export_speed=0.01, time_factor=20.0) as site:
         fs = site.fs()
