@@ -23,7 +23,7 @@ import trio
 
 from axxonfs.core import errors, status, timers, tree
 from axxonfs.core.latencies import Latencies
-from axxonfs.core.view import Appeared, Changed, Gone, Notice, Settings, View
+from axxonfs.core.view import LISTINGS_BEFORE_DROPPED, Appeared, Changed, Gone, Notice, Settings, View
 from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs import about, inside, kernel, mountpoint
 from axxonfs.fs import journal as journals
@@ -198,7 +198,9 @@ class _Live:
         """Serve until the end."""
         # Cameras first: a session's directory is named once, with the name of its camera.
         await self._catalog.refresh_cameras()
-        await self._catalog.refresh()
+        # Twice: what half a listing lacks would be missing from a directory that looks whole.
+        for _ in range(LISTINGS_BEFORE_DROPPED):
+            await self._catalog.refresh()
         clean, refusal = False, None
         try:
             # Signals first: one that killed the process after it has mounted would leave a dead mount.

@@ -306,7 +306,9 @@ def test_a_mirror_loses_nothing_whatever_the_server_does_to_a_mount_that_starts_
         assert subprocess.run(rig.command, capture_output=True, timeout=60, check=False).returncode == 6
         rig.sim.faults.clear()
         assert mirrored() == 23
+    half = rig.sim.faults.add(method="ListSessions", action="half_list")
     rig.start()
+    assert half.hits == 1
     assert mirrored() == 0
     for fault in ({"action": "cut", "after_chunks": 2}, {"action": "half_list"}):
         planned = rig.sim.faults.add(method="ListSessions", **fault)
