@@ -148,9 +148,12 @@ class Agent:
     def _try_to_work(self, record: SessionRecord) -> None:
         try:
             self._work(record)
-        except Exception:  # noqa: BLE001  one export that cannot be drawn must not end all others
-            _log.exception("event=export_failed session=%s", record.session_id)
-            self._exports.pop(record.session_id, None)
+        except Exception as error:  # noqa: BLE001  one export that cannot be drawn must not end all others
+            export = self._exports.pop(record.session_id, None)
+            if export is not None and isinstance(error, OSError) and self._sessions.is_gone(record.session_id):
+                _close(export)  # destroyed meanwhile: its files went from under the writer
+            else:
+                _log.exception("event=export_failed session=%s", record.session_id)
             self._sessions.complete(record, None, ())
 
     def _work(self, record: SessionRecord) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,10 @@ class Notes:
         self.written: list[tuple[int, int]] = []
         self.closed = False
         self.broken = False
+        self.while_writing: Callable[[], None] = lambda: None
 
     def write(self, begin_ms: int, end_ms: int) -> None:
+        self.while_writing()
         if self.broken:
             raise OSError("disk full")
         self.written.append((begin_ms, end_ms))
@@ -203,6 +206,16 @@ def test_a_destroyed_export_is_abandoned(world: World) -> None:
     world.step_after(0.2)
     assert len(world.notes[session_id].written) == 1
     assert world.notes[session_id].closed
+
+
+def test_an_export_that_is_destroyed_while_it_is_written_has_not_failed(world: World) -> None:
+    session_id = world.start(CLIP)
+    world.step_after(0)
+    notes = world.notes[session_id]
+    notes.while_writing, notes.broken = lambda: world.sessions.destroy(session_id), True
+    world.step_after(0.2)  # without a word in the log
+    assert notes.closed
+    assert world.sessions.records() == []
 
 
 @pytest.mark.expects_warnings("event=export_failed")
