@@ -11,6 +11,7 @@ import datetime as dt
 import importlib.metadata
 import json
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Literal, TextIO
 
 from axxonfs.cli import exits, settings
 from axxonfs.core import errors, instants, timers
-from axxonfs.doctor import report, trial
+from axxonfs.doctor import leftovers, report, trial
 from axxonfs.doctor.examination import Examination, Patient
 from axxonfs.doctor.findings import Finding, is_healthy, problem
 from axxonfs.doctor.report import Observation
@@ -156,9 +157,11 @@ def _observations(
         yield from session.run()
         yield from report.observe(probe, [session.info] if session.info.state.state else [])
         yield from session.finish()
+        yield from session.refused_starts()
     finally:
-        session.destroy()
-    yield from trial.refused_starts(client, probe, wanted)
+        for words in session.clean_up():
+            # Not into the report, which holds no ids.
+            print(f"axxonfs: doctor: {words}; {leftovers.CURE}", file=sys.stderr)
 
 
 def _document(observations: Iterable[Observation]) -> dict[str, object]:

@@ -1,10 +1,10 @@
 """What shows only when an export is started: the right to, and what becomes of a session. Made with consent only.
 
-Everything that is started here is destroyed here, whatever happens; nothing else is ever stopped or destroyed.
-Blocking; every wait has an end. Questions that need time are asked only where `patience_s` allows.
+Everything that is started here is destroyed here, whatever happens, or it is said which one may be left; nothing else
+is ever stopped or destroyed. Blocking; every wait has an end. Questions that need time are asked only where
+`patience_s` allows.
 """
 
-import contextlib
 import dataclasses
 import datetime as dt
 import time
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from axxonfs.core import errors, instants
 from axxonfs.core.options import MARKER_PREFIX
 from axxonfs.core.timers import Timers
-from axxonfs.doctor import report
+from axxonfs.doctor import leftovers, report
 from axxonfs.doctor.findings import Finding, ok, problem, skipped, warning
 from axxonfs.doctor.report import Observation, Result, outcome
 from axxonfs.remote.exports import ExportClient
@@ -47,23 +47,43 @@ def right_to_export(client: ExportClient, cameras: Sequence[domain.Camera]) -> F
     if wanted is None:
         return skipped(_CHECK, "no camera has an archive to export from")
     try:
-        session_id = client.start_session(wanted)
+        session_id = _started(client, wanted)
     except errors.AccessError as error:
         return problem(_CHECK, str(error), "give the account's role the right to export, and access to the archive")
+    except errors.InDoubtError as error:
+        return problem(_CHECK, str(error), f"see whether the server is well; {leftovers.CURE}")
     except errors.AxxonfsError as error:
         cure = "the server's words say what is missing; often it is an export agent, or its node is offline"
         return problem(_CHECK, str(error), cure)
+    left = ""
+    try:
+        found = _made(client, session_id)
+    finally:
+        left = leftovers.destroy(client, session_id)
+    if left:
+        return warning(_CHECK, f"{found.words}; {left}", leftovers.CURE)
+    return dataclasses.replace(found, words=f"{found.words}; it was destroyed again")
+
+
+def _started(client: ExportClient, wanted: export.Options) -> str:
+    """Start an export and return its session, also where the answer was lost. Raises as `leftovers.find`, too."""
+    try:
+        return client.start_session(wanted)
+    except errors.NotSentError:
+        raise
+    except errors.UnavailableError as error:
+        return leftovers.find(client, wanted, error)
+
+
+def _made(client: ExportClient, session_id: str) -> Finding:
     try:
         state = _finished(client, session_id)
     except errors.AxxonfsError as error:
         return warning(_CHECK, str(error), "see whether the export agent runs and has room on its disk")
-    finally:
-        with contextlib.suppress(errors.AxxonfsError):
-            client.destroy_session(session_id)
     if state is None or not state.result.succeeded:
         words = "an export was started and did not succeed"
         return warning(_CHECK, words, "is the camera recorded? does the agent run, and has room on its disk?")
-    return ok(_CHECK, "an export of two seconds was made, and destroyed again")
+    return ok(_CHECK, "an export of two seconds was made")
 
 
 def options_of(cameras: Sequence[domain.Camera], length: dt.timedelta) -> export.Options | None:
@@ -77,8 +97,12 @@ def options_of(cameras: Sequence[domain.Camera], length: dt.timedelta) -> export
     wanted.archive.sources.add(origin=recorded.access_point, storages=[binding.storage])
     wanted.archive.start_timestamp = instants.format_wire(start)
     wanted.archive.end_timestamp = instants.format_wire(start + length)
-    wanted.settings.add(file_name=f"{MARKER_PREFIX}doctor-{uuid.uuid4().hex}")
+    wanted.settings.add(file_name=_new_marker())
     return wanted
+
+
+def _new_marker() -> str:
+    return f"{MARKER_PREFIX}doctor-{uuid.uuid4().hex}"
 
 
 def _finished(client: ExportClient, session_id: str) -> service.State | None:
@@ -96,7 +120,7 @@ def _finished(client: ExportClient, session_id: str) -> service.State | None:
 
 @dataclasses.dataclass(slots=True)
 class Trial:
-    """A session of the report's own."""
+    """The starts of the report's own, and the session of the one that must succeed."""
 
     client: ExportClient
     probe: Probe
@@ -106,11 +130,12 @@ class Trial:
     info: Info = dataclasses.field(default_factory=Info)
     running: list[service.State] = dataclasses.field(default_factory=list)
     early: Answer | None = None
+    _lost: list[tuple[export.Options, errors.UnavailableError]] = dataclasses.field(default_factory=list, init=False)
+    _left: list[str] = dataclasses.field(default_factory=list, init=False)
 
     def run(self) -> Iterator[Observation]:
         """Start an export and yield what it shows up to its end; `info` is then its last state."""
-        start = service.StartSessionRequest(session_options=self.wanted)
-        answer = self.probe.ask("StartSession", start)
+        answer = self._start(self.wanted)
         yield Observation("no_agent", "the status of StartSession", outcome(answer))
         if not answer.is_ok:
             yield from _unasked(_OF_A_SESSION, "no session could be started")
@@ -130,11 +155,56 @@ class Trial:
         yield self._stop_completed()
         yield from self._destroyed()
 
-    def destroy(self) -> None:
-        """Leave nothing behind."""
+    def refused_starts(self) -> Iterator[Observation]:
+        """Start what ought to be refused; what is not is destroyed."""
+        bad = self._copy()
+        bad.archive.start_timestamp = "yesterday"
+        yield self._refused_start("bad_time", bad)
+        bare = self._copy()
+        del bare.archive.sources[0].storages[:]
+        yield self._refused_start("empty_storages", bare)
+
+    def clean_up(self) -> list[str]:
+        """Destroy what is there of all starts; return what is to be said of those that may be left."""
         if self.info.session.id:
-            with contextlib.suppress(errors.AxxonfsError):
-                self.client.destroy_session(self.info.session.id)
+            self._destroy(self.info.session.id)
+        for wanted, error in self._lost:
+            try:
+                self._destroy(leftovers.find(self.client, wanted, error))
+            except errors.InDoubtError as doubt:
+                self._left.append(str(doubt))
+        return self._left
+
+    def _destroy(self, session_id: str) -> None:
+        self._left += filter(None, [leftovers.destroy(self.client, session_id)])
+
+    def _copy(self) -> export.Options:
+        """Return the same to be started with a marker of its own."""
+        copy = export.Options()
+        copy.CopyFrom(self.wanted)
+        del copy.settings[:]
+        copy.settings.add(file_name=_new_marker())
+        return copy
+
+    def _start(self, wanted: export.Options) -> Answer:
+        answer = self.probe.ask("StartSession", service.StartSessionRequest(session_options=wanted))
+        if answer.lost is not None:
+            self._lost.append((wanted, answer.lost))
+        return answer
+
+    def _refused_start(self, question: str, wanted: export.Options) -> Observation:
+        answer = self._start(wanted)
+        seen = outcome(answer)
+        if answer.is_ok:
+            session_id = answer.messages[0].started_session_id
+            try:
+                state = _finished(self.client, session_id)
+                seen["it ended with files"] = len(state.result.files) if state else "not in time"
+            except errors.AxxonfsError as error:
+                seen["it ended with"] = type(error).__name__
+            finally:
+                self._destroy(session_id)
+        return Observation(question, _OF_A_START[question], seen)
 
     def _state(self) -> Answer:
         return self.probe.ask("GetSessionState", service.GetSessionStateRequest(session_id=self.info.session.id))
@@ -280,31 +350,3 @@ def _unasked(questions: dict[str, str], why: str) -> Iterator[Observation]:
 
 def _unless_quick(question: str, asks: str, seen: object) -> Observation:
     return Observation(question, asks, seen or None, "" if seen else "the export was done before it could be looked at")
-
-
-def refused_starts(client: ExportClient, probe: Probe, wanted: export.Options) -> Iterator[Observation]:
-    """Start what ought to be refused; what is not is destroyed."""
-    bad = export.Options()
-    bad.CopyFrom(wanted)
-    bad.archive.start_timestamp = "yesterday"
-    yield _start(client, probe, "bad_time", bad)
-    bare = export.Options()
-    bare.CopyFrom(wanted)
-    del bare.archive.sources[0].storages[:]
-    yield _start(client, probe, "empty_storages", bare)
-
-
-def _start(client: ExportClient, probe: Probe, question: str, wanted: export.Options) -> Observation:
-    answer = probe.ask("StartSession", service.StartSessionRequest(session_options=wanted))
-    seen = outcome(answer)
-    if answer.is_ok:
-        session_id = answer.messages[0].started_session_id
-        try:
-            state = _finished(client, session_id)
-            seen["it ended with files"] = len(state.result.files) if state else "not in time"
-        except errors.AxxonfsError as error:
-            seen["it ended with"] = type(error).__name__
-        finally:
-            with contextlib.suppress(errors.AxxonfsError):
-                client.destroy_session(session_id)
-    return Observation(question, _OF_A_START[question], seen)

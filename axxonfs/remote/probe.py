@@ -1,19 +1,20 @@
 """Calls whose outcome is looked at as it comes: status, words, messages. For finding out what a server does.
 
-Decides nothing, retries nothing, and translates nothing into domain errors but the login's. Imports grpc. Blocking.
+Decides nothing, retries nothing, and raises no domain errors but the login's. Imports grpc. Blocking.
 """
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 
+from axxonfs.core import errors
 from axxonfs.core.line import NARROW_BYTES
 from axxonfs.remote.channel import Link, Stubs
-from axxonfs.remote.statuses import printable
+from axxonfs.remote.statuses import domain_error, printable
 from axxonfs.wire.export_service_pb2 import DownloadFileRequest
 
 _LOGIN_TIMEOUT_S = 10.0
@@ -26,6 +27,7 @@ class Answer:
     status: str
     words: str
     messages: tuple[Any, ...]
+    lost: errors.UnavailableError | None = None  # of a call that the server may have carried out all the same
 
     @property
     def is_ok(self) -> bool:
@@ -79,5 +81,14 @@ class Probe:
         except grpc.RpcError as error:
             status = error.code().name if isinstance(error, grpc.Call) else "no status"
             words = (error.details() or "") if isinstance(error, grpc.Call) else str(error)
-            return Answer(status, printable(words, hide), tuple(messages))
+            return Answer(status, printable(words, hide), tuple(messages), _lost(error, hide))
         return Answer("OK", "", tuple(messages))
+
+
+def _lost(error: grpc.RpcError, hide: Iterable[str]) -> errors.UnavailableError | None:
+    match domain_error(error, "hear an answer", hide):
+        case errors.NotSentError():
+            return None
+        case errors.UnavailableError() as failure:
+            return failure
+    return None

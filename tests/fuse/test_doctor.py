@@ -359,6 +359,48 @@ def test_where_nothing_is_wrong_nothing_is_found_and_nothing_changed(
     assert clinic.running.sessions.records() == []
 
 
+def test_an_export_whose_answer_was_lost_is_found_judged_and_destroyed(
+    clinic: Clinic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clinic.start = True
+    clinic.running.faults.add(method="StartSession", action="lose_reply")
+    clinic.running.sessions.add()  # somebody else's
+    _, findings = clinic.look(capsys)
+    assert findings["right to export"]["verdict"] == "ok", findings
+    assert "destroyed again" in findings["right to export"]["words"]
+    assert [record.user for record in clinic.running.sessions.records()] == ["somebody"]
+
+
+def test_a_start_that_failed_and_is_not_listed_left_nothing(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+    clinic.start = True
+    clinic.running.faults.add(method="StartSession", status="UNAVAILABLE", details="no way")
+    _, findings = clinic.look(capsys)
+    found = findings["right to export"]
+    assert found["verdict"] == "problem"
+    assert "no way (UNAVAILABLE); the server lists no such export: as far as that tells, it was not" in found["words"]
+
+
+def test_what_cannot_be_told_for_its_own_is_named_and_left(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+    clinic.start = True
+    clinic.running.switches = Switches(echoed_options="stripped")
+    clinic.running.faults.add(method="StartSession", action="lose_reply")
+    _, findings = clinic.look(capsys)
+    found = findings["right to export"]
+    (record,) = clinic.running.sessions.records()
+    assert (found["verdict"], record.session_id in found["words"]) == ("problem", True), found
+    assert "an hour after" in found["cure"]
+
+
+def test_an_export_that_cannot_be_destroyed_is_named(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+    clinic.start = True
+    clinic.running.faults.add(method="DestroySession", status="UNAVAILABLE")
+    _, findings = clinic.look(capsys)
+    found = findings["right to export"]
+    (record,) = clinic.running.sessions.records()
+    assert (found["verdict"], record.session_id in found["words"]) == ("warning", True), found
+    assert "an hour after" in found["cure"]
+
+
 def test_without_consent_nothing_is_started(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
     _, findings = clinic.look(capsys)
     assert findings["right to export"]["verdict"] == "skipped"

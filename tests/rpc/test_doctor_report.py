@@ -222,6 +222,25 @@ def test_a_report_that_cannot_be_written_is_said_so(tmp_path: Path, capsys: pyte
     assert "cannot be written" in capsys.readouterr().err
 
 
+def test_no_start_of_the_report_leaves_an_export_behind_or_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, password = tmp_path / "report.json", write_password(tmp_path / "password")
+    with make_simulator(tmp_path, switches=Switches(bad_time="silent", empty_storages="accept")) as simulator:
+        # The first is the examination's; then come the report's three.
+        simulator.faults.add(method="StartSession", action="lose_reply", times=4)
+        words = f"tls_ca={simulator.ca_file},password_file={password.path},state_dir={tmp_path / 'state'}"
+        command = ["doctor", f"{USER}@127.0.0.1:{simulator.port}", "-o", words, "--report", str(file), "--start"]
+        main(command)
+        assert (simulator.calls.count("StartSession"), simulator.sessions.records()) == (4, [])
+        assert not capsys.readouterr().err
+        simulator.faults.add(method="DestroySession", times=100)
+        main(command)
+        left, said = simulator.sessions.records(), capsys.readouterr()
+    assert len(left) == 4
+    assert all(record.session_id in " ".join((said.out + said.err).split()) for record in left)
+
+
 @pytest.mark.parametrize(
     ("text", "form"),
     [
