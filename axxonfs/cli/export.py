@@ -170,7 +170,7 @@ def _orders(mounted: Mounted, args: argparse.Namespace) -> list[batch.Order]:
     setting = batch.Setting(mounted.cameras(), now, zoneinfo.ZoneInfo(zone) if zone else None)
     orders, wrong = batch.make_orders(request.documents(args, setting.cameras), setting)
     if wrong:
-        lines = "\n".join(f"  {name}: {error}" for name, error in wrong)
+        lines = "\n".join(f"  {name}: {request.problem(args, error)}" for name, error in wrong)
         raise errors.ConfigurationError(f"nothing was started, because something is wrong:\n{lines}")
     if len(orders) > batch.MOST_ORDERS:
         raise errors.ConfigurationError(f"{len(orders)} exports at once are too many: {batch.MOST_ORDERS} at most")

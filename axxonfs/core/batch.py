@@ -10,6 +10,7 @@ what it imports.
 import dataclasses
 import datetime as dt
 import json
+import re
 import zoneinfo
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from axxonfs.core.errors import SpecError
 
 MOST_ORDERS = 10_000
 _INSTANTS = ("from", "to", "at")
+_OPTION_OF = {"from": "--from", "to": "--until", "at": "--at", "format": "--format", "camera": "--camera"}
 _ELSEWHERE = {"camera": "--camera", "cameras": "--camera", "from": "--from", "to": "--until", "at": "--at"}
 
 
@@ -71,6 +73,16 @@ def read_setting(text: str) -> tuple[str, Any]:
         fields.validated(spec.Spec, {key: read})
         return key, read
     return key, value
+
+
+def in_options(problem: str, values: Iterable[str]) -> str:
+    """Return what is wrong with a document in the words of the options that it was made of.
+
+    `values` are what was given with the options: what is quoted of them stays as it is.
+    """
+    names = _OPTION_OF.keys() - set(values)
+    problem = problem.replace('"live": true', "--set live=true")
+    return re.sub(r'"(\w+)"', lambda found: _OPTION_OF[found[1]] if found[1] in names else found[0], problem)
 
 
 def _json_of(text: str) -> Any:  # noqa: ANN401 - any JSON; None for what is none

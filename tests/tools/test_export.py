@@ -428,8 +428,9 @@ HOUR = ["--from", "-2h", "--until", "-1h"]
 ONE = ["--camera", "1"]
 WRONG: dict[str, tuple[list[str], str]] = {
     "unknown camera": (["--camera", "Frnt door", *HOUR], 'there is no camera "Frnt door": did you mean'),
-    "interval the wrong way round": ([*ONE, "--from", "-1h", "--until", "-2h"], '"from" must be before "to"'),
-    "no interval": (ONE, "the spec does not say when"),
+    "interval the wrong way round": ([*ONE, "--from", "-1h", "--until", "-2h"], "--from must be before --until"),
+    "no interval": (ONE, "the spec does not say when: write --from and --until for a clip"),
+    "no end": ([*ONE, "--from", "-1h"], "1.Front_door: --until is missing: "),
     "no offset": ([*ONE, "--from", "2026-11-22T10:15:00"], "has no offset from UTC: add it"),
     "nothing": ([], "nothing to export: give spec files"),
     "settings without a camera": (HOUR, "nothing to export: give spec files"),
@@ -458,11 +459,20 @@ def test_wrong_usage_starts_nothing_and_says_what_to_do(quick: Rig, tmp_path: Pa
     (tmp_path / "spec.json").write_text(json.dumps(CLIP()))
     places = {"SPEC": "spec.json", "BROKEN": "broken.json", "EMPTY": "empty"}
     before = quick.starts
-    into = [] if "--resume" in words else ["--into", tmp_path / "into"]
+    new = tmp_path / "new"
+    into = [] if "--resume" in words else ["--into", new / "into"]
     done = export(quick, *[tmp_path / places[word] if word in places else word for word in words], *into, text="")
     assert (done.returncode, quick.starts) == (2, before), done.stderr
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+    assert not new.exists()
+
+
+def test_a_refusal_leaves_a_directory_that_was_there(quick: Rig, tmp_path: Path) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    assert export(quick, *ONE, "--into", into).returncode == 2
+    assert into.is_dir()
 
 
 def test_all_that_is_wrong_is_said_at_once(quick: Rig, tmp_path: Path) -> None:

@@ -115,6 +115,21 @@ def test_a_setting_that_is_wrong_is_refused_in_words(text: str, problem: str) ->
 
 
 @pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"camera": "1", "from": "-2h"}, "--until is missing: write --from and --until for a clip, --at for a frame"),
+        ({"camera": "1", "from": "-1h", "to": "-2h"}, "--from must be before --until: "),
+        ({"camera": "1"}, "--at for a frame, or --set live=true for live video"),
+        ({"camera": "to", **HOUR}, '--camera: there is no camera "to"'),
+        ({"camera": "1", **HOUR, "duration": "9s"}, '--from asks for recorded video, but "duration" for live video'),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_options_that_were_given(given: dict[str, Any], problem: str) -> None:
+    [(_, error)] = batch.make_orders([("x", given)], SETTING)[1]
+    assert problem in batch.in_options(str(error), given.values())
+
+
+@pytest.mark.parametrize(
     ("text", "documents"),
     [
         ("", []),

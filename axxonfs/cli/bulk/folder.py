@@ -50,7 +50,10 @@ class Memory:
 
 
 class Folder:
-    """DIR, held by one command at a time; `begin` or `load` comes before anything else."""
+    """DIR, held by one command at a time; `begin` or `load` comes before anything else.
+
+    Where neither comes, because what was asked for is refused, `close` takes away what was made here.
+    """
 
     ledger: ledgers.Ledger
 
@@ -63,10 +66,13 @@ class Folder:
         self.path = path
         self._lock = threading.Lock()
         self._ledger_file: int | None = None
+        self._made: list[Path] = []  # innermost first
         try:
+            self._made = [each for each in (path, *path.parents) if not each.exists()]
             path.mkdir(parents=True, exist_ok=True)
             self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
+            self._unmake()
             raise errors.ConfigurationError(f"--into: {path} cannot be used: {error.strerror}") from error
         if not os.access(path, os.W_OK | os.X_OK):
             raise errors.ConfigurationError(f"--into: {path} cannot be written by this user")
@@ -82,10 +88,17 @@ class Folder:
             pass  # not every file system can lock a directory
 
     def close(self) -> None:
-        """Let go of it."""
+        """Let go of it; where nothing was begun, nothing stays of what was made here."""
+        if self._ledger_file is None:
+            self._unmake()
         for file in (self._ledger_file, self._directory):
             if file is not None:
                 os.close(file)
+
+    def _unmake(self) -> None:
+        for path in self._made:
+            with contextlib.suppress(OSError):  # somebody else has put something there
+                path.rmdir()
 
     @property
     def has_ledger(self) -> bool:

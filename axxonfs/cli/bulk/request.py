@@ -43,6 +43,14 @@ def documents(args: argparse.Namespace, cameras: Sequence[Camera]) -> list[Named
     return list(batch.named_by_camera(args.cameras, settings, cameras))
 
 
+def problem(args: argparse.Namespace, error: errors.SpecError) -> str:
+    """Return what is wrong with a document, in the words of those who gave options instead."""
+    if args.specs:
+        return str(error)
+    given = [getattr(args, name) or "" for name in _KEYS]
+    return batch.in_options(str(error), [*given, *args.cameras, *args.settings])
+
+
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return the keys that the options stand for."""
     given = {key: getattr(args, name) for name, key in _KEYS.items() if getattr(args, name) is not None}
