@@ -9,7 +9,7 @@ import contextlib
 import datetime as dt
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ import rich.filesize
 import rich.markup
 import rich.progress
 import rich.table
+import rich.text
 
 from axxonfs.core.delivery import Outcome
 
@@ -114,20 +115,18 @@ class Bars:
         self._progress = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}", table_column=rich.table.Column(no_wrap=True)),
             rich.progress.BarColumn(bar_width=None),
-            rich.progress.TextColumn("{task.fields[text]}", table_column=rich.table.Column(no_wrap=True)),
+            _Beside(self._text, table_column=rich.table.Column(no_wrap=True)),
             console=console,
             expand=True,
         )
         self._lock = threading.Lock()
         self._tasks: dict[str, rich.progress.TaskID] = {}
         self._bytes: dict[str, dict[str, int]] = {}
-        self._done, self._total = 0, total
-        self._all = self._progress.add_task("all", total=total, text="", visible=total > 1)
+        self._all = self._progress.add_task("all", total=total, visible=total > 1)
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Show it while this lasts."""
-        self._tell_all()
         with self._progress:
             yield
 
@@ -156,7 +155,6 @@ class Bars:
         done = sum(self._bytes[name].values())
         text = f"{rich.filesize.decimal(done)} of {rich.filesize.decimal(int(total or 0))}"
         self._progress.update(task, completed=done, text=text)
-        self._tell_all()
 
     def copied(self, name: str, file: str, size: int) -> None:
         """Move its bar to where the file ends."""
@@ -164,14 +162,14 @@ class Bars:
 
     def ended(self, name: str, outcome: Outcome, why: str) -> None:
         """Take its bar away and leave a line."""
-        self._done += 1
-        self._take_away(name)
+        self._progress.advance(self._all)
+        self._progress.remove_task(self._task(name))
         colour = "green" if outcome in _GOOD else "red"
         self._say(name, f"[{colour}]{outcome.value}[/]{rich.markup.escape(f': {why}' if why else '')}")
 
     def left(self, name: str, why: str) -> None:
         """Take its bar away and say why."""
-        self._take_away(name)
+        self._progress.remove_task(self._task(name))
         self._say(name, f"[yellow]left unfinished[/]: {rich.markup.escape(why)}")
 
     def note(self, name: str, text: str) -> None:
@@ -188,14 +186,24 @@ class Bars:
                 self._tasks[name] = self._progress.add_task(rich.markup.escape(short), total=1.0, text="")
             return self._tasks[name]
 
-    def _take_away(self, name: str) -> None:
-        self._progress.remove_task(self._task(name))
-        self._tell_all()
-
-    def _tell_all(self) -> None:
+    def _text(self, task: rich.progress.Task) -> str:
+        if task.id != self._all:
+            return str(task.fields["text"])
+        # Made when it is drawn: what a thread counted and then wrote, another one could be ahead of.
         size = sum(there for files in list(self._bytes.values()) for there in list(files.values()))
-        text = f"{self._done} of {self._total}" + (f", {rich.filesize.decimal(size)}" if size else "")
-        self._progress.update(self._all, completed=self._done, text=text)
+        return f"{task.completed:.0f} of {task.total:.0f}" + (f", {rich.filesize.decimal(size)}" if size else "")
+
+
+class _Beside(rich.progress.ProgressColumn):
+    """The text beside a bar."""
+
+    def __init__(self, text: Callable[[rich.progress.Task], str], table_column: rich.table.Column) -> None:
+        super().__init__(table_column)
+        self._text = text
+
+    def render(self, task: rich.progress.Task) -> rich.text.Text:
+        """Return the text of a bar."""
+        return rich.text.Text(self._text(task))
 
 
 @contextlib.contextmanager
