@@ -13,6 +13,8 @@ from axxonfs.core.line import NARROW_BYTES
 _STREAMS_SHARE = 3 / 4
 # A stream that begins may be a seek: it takes no more than a part of what is left.
 _SEEK_SHARE = 1 / 4
+# What the cache lends to those that begin as others end, until these have ended: half of what it keeps.
+_LENT_SHARE = (1 - _STREAMS_SHARE) / 2
 # Between the thread of a stream and the event loop: on loopback 1 MiB is as fast as more (measured).
 _WAITING_SHARE = 1 / 3
 _MOST_WAITING_BYTES = 1024 * KIB
@@ -42,9 +44,16 @@ class Budget:
         """What is left for the cache."""
         return self.total_bytes - self.streams_bytes
 
-    def most_in_flight(self, *, seek: bool) -> float:
-        """Return how much one more stream may have in flight; the least is always allowed."""
-        return self._free_bytes * _SEEK_SHARE if seek else self._free_bytes - _MOST_WAITING_BYTES
+    def most_in_flight(self, *, seek: bool, ending_bytes: int = 0) -> float:
+        """Return how much one more stream may have in flight; the least is always allowed.
+
+        A seek begins as others end: the `ending_bytes` that they have in flight are
+        gone before its own come, and until then the cache has less.
+        """
+        if not seek:
+            return self._free_bytes - _MOST_WAITING_BYTES
+        with_loan_bytes = (self._free_bytes + self.total_bytes * _LENT_SHARE) / (1 + _WAITING_SHARE)
+        return min((self._free_bytes + ending_bytes) * _SEEK_SHARE, with_loan_bytes)
 
     def take(self, in_flight_bytes: int) -> None:
         """Take note of a stream that begins."""

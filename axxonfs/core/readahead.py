@@ -112,6 +112,7 @@ class _Stream:
     chunk_bytes: int
     in_flight_bytes: int
     window: int = 0
+    untried: bool = False  # begun in the belief that a run goes on, and nobody has asked for a byte of it yet
     late_bytes: int = 0  # asked for after the start, and not here then
     backward: int = 0  # steps in a row that each ended a little before where the last one began
 
@@ -130,10 +131,12 @@ class ReadAhead:
         self._line = line
         self._limits = limits
         self._streams: dict[int, _Stream] = {}
+        self._ending_bytes: dict[int, int] = {}  # what streams have in flight that were stopped and not ended yet
         self._next_stream = 0
         self.readers = 1
-        # How much a stream may have in flight at most: for a seek, or else for a run.
-        self.most_in_flight: Callable[[bool], float] = lambda _seek: math.inf
+        # How much a stream may have in flight at most, for a seek or else for a run, where so many bytes are about to
+        # be given back.
+        self.most_in_flight: Callable[[bool, int], float] = lambda _seek, _ending_bytes: math.inf
 
     @property
     def streams(self) -> int:
@@ -195,6 +198,7 @@ class ReadAhead:
     def on_end(self, stream: int) -> None:
         """Take note that a stream ended, for whatever reason."""
         self._streams.pop(stream, None)
+        self._ending_bytes.pop(stream, None)
 
     def idle(self, now_s: float) -> list[Action]:
         """Return the stops of the streams that nobody used for a while."""
@@ -217,7 +221,11 @@ class ReadAhead:
 
     def stop(self, stream: int) -> list[Action]:
         """Return the stop of one stream, if it is open."""
-        return [Stop(stream)] if self._streams.pop(stream, None) else []
+        state = self._streams.pop(stream, None)
+        if state is None:
+            return []
+        self._ending_bytes[stream] = state.in_flight_bytes
+        return [Stop(stream)]
 
     def stop_all(self) -> list[Action]:
         """Return the stops of all streams."""
@@ -233,7 +241,8 @@ class ReadAhead:
         """Return how much one more stream may have in flight."""
         left = self._shared_bytes - sum(stream.in_flight_bytes for stream in self._streams.values())
         # A run takes what is left; a stream that begins leaves something for the next one.
-        return min(self.most_in_flight(seek), left / _RUN_PER_WINDOW if seek else left)
+        most = self.most_in_flight(seek, sum(self._ending_bytes.values()))
+        return min(most, left / _RUN_PER_WINDOW if seek else left)
 
     @property
     def _gap_bytes(self) -> float:
@@ -259,23 +268,27 @@ class ReadAhead:
         return min((other.start for other in self._streams.values() if other.start > start), default=math.inf)
 
     def _start(self, place: int, stop: int, now_s: float) -> list[Action]:
-        actions: list[Action] = []
+        # Whoever seeks leaves a place; what is fetched ahead there delays what is wanted here, and takes its room.
+        actions = self._left_behind() if self.readers <= 1 else []
         if len(self._streams) >= self._limits.max_streams + max(1, self.readers) - 1:
             unused = self.unused()
             if not unused:
                 # All of them bring what somebody waits for; stopping one would make readers undo each other.
                 return []
             actions += self.stop(min(unused)[1])
-        if self.readers <= 1:
-            # Whoever seeks leaves a place; what is fetched ahead there delays what is wanted here.
-            for stream in self._streams.values():
-                stream.window = 0
         backward = self._backward(place, stop)
         offset = self._begin(place, backward)
         copy = offset == 0 and _COPY_BYTES <= stop <= self._file_size - _COPY_BYTES and self._limits.max_window > 0
         chunk_bytes, in_flight_bytes = self._means(run=copy)
         stream = _Stream(offset, offset, stop, now_s, chunk_bytes, in_flight_bytes, backward=backward)
         return [*actions, self._open(stream)]
+
+    def _left_behind(self) -> list[Action]:
+        """Let no stream run ahead, and stop those that began in vain."""
+        for stream in self._streams.values():
+            stream.window = stream.late_bytes = 0
+        in_vain = [number for number, stream in self._streams.items() if stream.untried]
+        return [action for number in in_vain for action in self.stop(number)]
 
     def _means(self, *, run: bool) -> tuple[int, int]:
         """Return the size of chunks, and how much to have in flight, for a run or else for a seek."""
@@ -307,6 +320,7 @@ class ReadAhead:
     def _step(self, number: int, stop: int, late_bytes: int, now_s: float) -> list[Action]:
         stream = self._streams[number]
         stream.used_s = now_s
+        stream.untried &= stop <= stream.start
         if stop <= stream.demand:
             return []
         stream.demand = stop
@@ -336,4 +350,6 @@ class ReadAhead:
             return []
         demand, stream.demand = stream.demand, start
         after = max(demand, start + chunk_bytes)
-        return [self._open(_Stream(start, start, after, stream.used_s, chunk_bytes, in_flight_bytes, stream.window))]
+        better = _Stream(start, start, after, stream.used_s, chunk_bytes, in_flight_bytes, stream.window)
+        better.untried = demand <= start
+        return [self._open(better)]

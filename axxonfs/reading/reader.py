@@ -76,7 +76,9 @@ class ResultReader:
         self._file = pool.add(self)
         limits = limits or pool.limits
         self._policy = readahead.ReadAhead(source.size_bytes, pool.sizes, pool.line, limits)
-        self._policy.most_in_flight = lambda seek: pool.budget.most_in_flight(seek=seek)
+        self._policy.most_in_flight = lambda seek, ending_bytes: pool.budget.most_in_flight(
+            seek=seek, ending_bytes=ending_bytes
+        )
         # Where nothing is read ahead, nothing is taken that nobody asked for, though it may have come.
         self._most_at_once = None if limits.max_window else 1
         self._waits: dict[_Wait, None] = {}

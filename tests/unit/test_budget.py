@@ -11,9 +11,10 @@ MIB = 1024 * 1024
     total=st.integers(4, 4096).map(lambda mib: mib * MIB),
     max_streams=st.integers(1, 256),
     steps=st.lists(st.tuples(st.booleans(), st.sampled_from(IN_FLIGHT_BYTES), st.booleans()), max_size=300),
+    ending=st.sampled_from((0, *IN_FLIGHT_BYTES)),
 )
 def test_streams_and_cache_never_hold_more_than_the_budget(
-    total: int, max_streams: int, steps: list[tuple[bool, int, bool]]
+    total: int, max_streams: int, steps: list[tuple[bool, int, bool]], ending: int
 ) -> None:
     budget, open_streams = Budget(total, max_streams), list[int]()
     assert 1 <= budget.max_streams <= max_streams
@@ -21,11 +22,11 @@ def test_streams_and_cache_never_hold_more_than_the_budget(
         if ends and open_streams:
             budget.give_back(open_streams.pop())
         elif len(open_streams) < budget.max_streams:
-            open_streams.append(within(min(wanted, budget.most_in_flight(seek=seek))))
+            open_streams.append(within(min(wanted, budget.most_in_flight(seek=seek, ending_bytes=ending))))
             budget.take(open_streams[-1])
         held = sum(step + waiting_bytes(step) for step in open_streams)
         assert held + budget.cache_bytes == total
-        assert budget.cache_bytes >= total // 4
+        assert budget.cache_bytes >= total // (8 if ending else 4)
 
 
 def test_a_long_run_may_take_what_streams_may_have_and_a_seek_a_part_of_it() -> None:
@@ -35,6 +36,15 @@ def test_a_long_run_may_take_what_streams_may_have_and_a_seek_a_part_of_it() -> 
     budget.take(IN_FLIGHT_BYTES[4])
     assert within(budget.most_in_flight(seek=False)) == IN_FLIGHT_BYTES[3]
     assert within(budget.most_in_flight(seek=True)) == IN_FLIGHT_BYTES[2]
+
+
+def test_a_seek_counts_with_what_is_about_to_end_and_a_run_does_not() -> None:
+    budget = Budget(64 * MIB, 16)
+    run = within(budget.most_in_flight(seek=False))
+    budget.take(run)
+    assert within(budget.most_in_flight(seek=True)) < IN_FLIGHT_BYTES[2]
+    assert within(budget.most_in_flight(seek=True, ending_bytes=run)) == IN_FLIGHT_BYTES[2]
+    assert budget.most_in_flight(seek=False, ending_bytes=run) == budget.most_in_flight(seek=False)
 
 
 def test_streams_that_ended_make_room_for_others() -> None:

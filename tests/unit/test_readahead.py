@@ -192,6 +192,41 @@ def test_elsewhere_on_a_slow_line_and_in_a_small_file_it_does_not(line: Line, fi
     assert (server.wide, server.started) == (0, 1)
 
 
+def test_a_wide_stream_that_nobody_has_asked_for_yet_ends_with_the_next_seek() -> None:
+    server = Server(2000, fast_line())
+    place = 100
+    while not server.wide:
+        server.read(place, place + 1)
+        place += 2
+    narrow, wide = server.open
+    assert server.open[wide][0] >= place
+    ending: list[int] = []
+
+    def most_in_flight(_seek: bool, ending_bytes: int) -> float:  # noqa: FBT001 - as the policy calls it
+        ending.append(ending_bytes)
+        return math.inf
+
+    server.policy.most_in_flight = most_in_flight
+    actions = server.policy.on_read(1000 * N, 1004 * N, [(1000 * N, 1004 * N)], 0.0)
+    assert actions[0] == Stop(wide)
+    assert [action.offset for action in actions if isinstance(action, Start)] == [1000 * N]
+    assert ending == [server.line.run_bytes]
+    server.policy.on_end(wide)
+    # The run was over: what still comes of it makes no other.
+    assert not [action for action in server.policy.on_chunk(narrow, 110 * N) if isinstance(action, Start)]
+    server.policy.on_read(1500 * N, 1504 * N, [(1500 * N, 1504 * N)], 0.0)
+    assert ending[-1] == 0
+
+
+def test_a_wide_stream_that_somebody_asked_for_outlives_a_seek() -> None:
+    server = Server(2000, fast_line())
+    for place in range(100, 300, 2):
+        server.read(place, place + 1)
+    [wide] = [stream for stream, (_, chunk) in server.open.items() if chunk * N > SIZES.narrow]
+    server.read(1000)
+    assert wide in server.open
+
+
 def test_a_copy_that_was_given_up_is_not_fetched_on() -> None:
     server = Server(200, fast_line())
     server.read(0, MIB // N - 1)
@@ -219,7 +254,7 @@ def test_a_reader_that_never_waits_stays_narrow() -> None:
 
 def test_where_the_mount_has_no_room_streams_stay_narrow() -> None:
     server = Server(200, fast_line())
-    server.policy.most_in_flight = lambda _seek: 0
+    server.policy.most_in_flight = lambda _seek, _ending_bytes: 0
     for place in range(0, 200, 2):
         server.read(place, place + 1)
     assert server.wide == 0
