@@ -89,7 +89,7 @@ class AxxonFile(AbstractBufferedFile):  # type: ignore[misc]  # as above
 
     def close(self) -> None:
         """Close the file, and give back what it was lent."""
-        self._give_back()
+        self._give_back(closed=True)
         super().close()
 
     def _fetch_pieces(self, start: int, least: int, end: int) -> Sequence[Data]:
@@ -112,17 +112,17 @@ class AxxonFile(AbstractBufferedFile):  # type: ignore[misc]  # as above
         """Return what a file is lent that has read on and on up to `start`."""
         begin, end = self._run
         if start != end:
-            self._give_back()
+            self._give_back(closed=False)
             self._run = (start, start)
         elif self._loan is None and end - begin >= _RUN_BYTES:
             self._loan = self.fs.lend(self.details)
             self._run = (start, start)
         return self._loan
 
-    def _give_back(self) -> None:
+    def _give_back(self, *, closed: bool) -> None:
         loan, self._loan = self._loan, None
         if loan is not None:
-            loan.give_back()
+            loan.give_back(closed=closed)
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         return joined(self.fs.read_pieces(self.details, start, end))

@@ -1,6 +1,7 @@
 """A reader that reads on and on has the stream itself: the same bytes, whatever comes between."""
 
 import collections
+import time
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from axxonfs.core import line
 from axxonfs.core.chunks import Data
 from axxonfs.core.line import MIB
-from axxonfs.fsspec import AxxonFileSystem
+from axxonfs.fsspec import AxxonFileSystem, client
 from axxonfs.reading.loans import Loan
 from tests.rpc.file_systems import Site, made_site
 
@@ -123,6 +124,23 @@ def test_a_reader_that_pauses_goes_on_where_it_was(site: Site, lent: list[int]) 
         for kept in client._readers._kept.values():
             client._loop.call(_stop_all, kept.reader)
         assert file.read() == data[place:]
+
+
+def test_a_run_that_is_over_leaves_nothing_on_its_way(
+    site: Site, lent: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "HOUSEKEEPING_S", 3600.0)  # which ends streams that nobody uses
+    fs = site.fs()
+    path, _ = site.hold_one(fs, SIZE)
+    with fs.open(path) as file:
+        while not lent:
+            assert file.read(STEP)
+        assert fs.counters().streams_open
+    deadline_s = time.monotonic() + 30
+    while fs.counters().streams_open and time.monotonic() < deadline_s:
+        fs.ls("")  # a turn of the loop
+    assert fs.counters().streams_open == 0
+    assert fs.counters().fetched_bytes < SIZE // 2
 
 
 def test_a_file_system_that_is_closed_in_a_run_connects_anew(site: Site, lent: list[int]) -> None:
