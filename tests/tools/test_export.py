@@ -548,8 +548,10 @@ def test_where_no_terminal_is_there_are_lines(quick: Rig, tmp_path: Path) -> Non
     ]
 
 
-def in_a_terminal(words: list[str], columns: int = 80) -> tuple[int, str]:
-    """Run a command in a terminal; return its exit status and all that it wrote."""
+def in_a_terminal(
+    words: list[str], columns: int = 80, seen: Callable[[str], object] = lambda _: None
+) -> tuple[int, str]:
+    """Run a command in a terminal; return its exit status and all that it wrote, which `seen` is told as it comes."""
     child, terminal = pty.fork()
     if child == 0:
         os.execvpe(words[0], words, {**os.environ, "TERM": "xterm-256color"})
@@ -558,6 +560,7 @@ def in_a_terminal(words: list[str], columns: int = 80) -> tuple[int, str]:
     with contextlib.suppress(OSError):  # EIO: the other side has gone
         while piece := os.read(terminal, 65536):
             written += piece
+            seen(written.decode(errors="ignore"))
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), written.decode()
 

@@ -1,11 +1,12 @@
 """`axxonfs wait` on a real mount: what a path leads to, what is seen, and what the exit status says."""
 
+import datetime as dt
 import json
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -135,12 +136,27 @@ def test_a_mount_that_goes_meanwhile_ends_it(slow: Rig) -> None:
     assert (process.returncode, "the mount has gone" in said) == (7, True), said
 
 
-def test_lines_and_bars_show_how_far_it_is_and_until_when(slow: Rig) -> None:
-    keys = CLIP() | {"from": "-11m", "to": "-10m"}
-    lines = wait(slow.write_spec("lines", **keys)).stdout
-    assert re.search(r"mp4_\w+: \d+% exported, until about \d\d:\d\d:\d\d\n", lines)
-    assert "\x1b" not in lines
-    status, written = in_a_terminal([*COMMAND, str(slow.write_spec("bars", **keys))])
+def test_lines_and_bars_show_how_far_it_is_and_until_when(rigs: Callable[..., Rig]) -> None:
+    # The first two of three seconds are exported at once, and the third would be after three minutes.
+    rig = rigs(options={"time_factor": "20"}, file_size_bytes=1000, export_speed=0.01)
+    begin = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(minutes=10)
+    keys = CLIP() | {"from": begin.isoformat(), "to": (begin + dt.timedelta(seconds=3)).isoformat()}
+    session = rig.write_spec("lines", **keys)
+    with subprocess.Popen([*COMMAND, str(session)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        (session / "control").write_text("stop")
+        rest = process.stdout.read()
+    assert re.fullmatch(r"\S+mp4_\w+: \d+% exported, until about \d\d:\d\d:\d\d\n", line)
+    assert (process.returncode, rest) == (0, f"{session.name}: completed\n")
+
+    session = rig.write_spec("bars", **keys)
+
+    def stop_once_shown(written: str) -> None:
+        if "until about" in written and (session / "state").read_text() == "running\n":
+            (session / "control").write_text("stop")
+
+    status, written = in_a_terminal([*COMMAND, str(session)], seen=stop_once_shown)
     shown = [line.rstrip() for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written))]
     assert status == 0
     assert max(map(len, shown)) <= 80
