@@ -301,8 +301,7 @@ class Link:
             self._look_again(error)
             raise
         except errors.DeadlineError:
-            # Only control calls and logins have one. A middlebox that forgot the connection says nothing, ever.
-            self._control.renew(time.monotonic() - _SILENCE_S)
+            self._heard_nothing()  # of a control call: downloads have no deadline
             raise
 
     def disconnect(self) -> None:
@@ -323,7 +322,13 @@ class Link:
         try:
             return self.login.metadata(timeout_s)
         except errors.UnavailableError as error:
+            if isinstance(error, errors.DeadlineError):
+                self._heard_nothing()
             raise errors.NotSentError(str(error)) from error
+
+    def _heard_nothing(self) -> None:
+        """Let later control calls connect anew: a middlebox that forgot the connection says nothing, ever."""
+        self._control.renew(time.monotonic() - _SILENCE_S)
 
     def _look_again(self, error: errors.ServerAwayError) -> None:
         """Where a handshake failed, decide anew whether to trust the server; the next call profits."""

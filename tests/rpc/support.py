@@ -50,9 +50,9 @@ def write_password(path: Path, password: str = PASSWORD) -> PasswordFile:
     return PasswordFile(path)
 
 
-def connect(simulator: Simulator, tmp_path: Path, *, password: str = PASSWORD) -> Link:
-    """Return a link to the simulator with everything checked as a mount does it."""
-    endpoint = Endpoint("127.0.0.1", simulator.port)
+def connect(simulator: Simulator, tmp_path: Path, *, password: str = PASSWORD, port: int | None = None) -> Link:
+    """Return a link to the simulator, or to what stands before it, with everything checked as a mount does it."""
+    endpoint = Endpoint("127.0.0.1", port or simulator.port)
     plaintext = simulator.config.plaintext
     options = TrustOptions(ca_file=None if plaintext else simulator.ca_file, plaintext=plaintext)
     trust = establish(endpoint, options, learnt_name=None, timeout_s=TIMEOUT_S)

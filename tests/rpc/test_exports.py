@@ -24,6 +24,7 @@ from axxonfs.simulator.certificates import ensure_certificates
 from axxonfs.simulator.server import Simulator
 from axxonfs.simulator.switches import Switches
 from axxonfs.wire import domain_pb2, export_pb2, export_service_pb2
+from tests.faults.wire import wired
 from tests.rpc.support import TIMEOUT_S, USER, clip, connect, finished, make_simulator, scripted, write_password
 
 Status = grpc.StatusCode
@@ -297,6 +298,24 @@ def test_a_server_that_rejects_every_token_is_not_worn_out_with_logins(
             client.list_sessions(timeout_s=2.0)
     # The pauses between them are 0, 0.5, 1, 2 and 4 s, or half of it, and none is longer than the time that is left.
     assert simulator.calls.count("AuthenticateEx2") <= 6
+
+
+@pytest.mark.parametrize("logged_in", [True, False])
+def test_a_connection_that_is_silent_for_ever_is_replaced(
+    simulator: Simulator, tmp_path: Path, *, logged_in: bool
+) -> None:
+    with (
+        wired(("127.0.0.1", simulator.port)) as wire,
+        contextlib.closing(connect(simulator, tmp_path, port=wire.address[1])) as link,
+    ):
+        client = ExportClient(link)
+        client.server_version()
+        if not logged_in:
+            link.login.reject(link.login.metadata(TIMEOUT_S))
+        wire.strand()
+        with pytest.raises(errors.UnavailableError, match="no answer in time"):
+            client.list_sessions(timeout_s=3.0)
+        assert client.list_sessions(timeout_s=TIMEOUT_S) == []
 
 
 def test_a_call_whose_token_is_rejected_several_times_in_a_row_is_made_once_one_is_accepted(
