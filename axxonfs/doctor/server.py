@@ -65,6 +65,8 @@ def certificate(endpoint: trust.Endpoint, options: MountOptions) -> tuple[Findin
     try:
         wanted = options.trust.or_pinned(endpoint)
         found = trust.establish(endpoint, wanted, learnt_name=None, timeout_s=TIMEOUT_S)
+        if found is None:
+            trust.check_not_tls(endpoint, TIMEOUT_S)
     except errors.ConfigurationError as error:
         return problem(check, str(error), "mend the options plaintext, tls_ca, tls_name and tls_pin"), None
     except errors.UnavailableError as error:

@@ -133,6 +133,15 @@ def fetch_der(endpoint: Endpoint, timeout_s: float) -> bytes:
         return connection.getpeercert(binary_form=True) or b""
 
 
+def speaks_tls(endpoint: Endpoint, timeout_s: float) -> bool:
+    """Whether a handshake succeeds there, whatever the certificate is."""
+    try:
+        fetch_der(endpoint, timeout_s)
+    except errors.AxxonfsError:
+        return False
+    return True
+
+
 def verified_certificate(endpoint: Endpoint, context: ssl.SSLContext, timeout_s: float) -> Certificate:
     """Return the certificate that `context` accepted; only then does the ssl module take it apart."""
     with _connected(endpoint, context, timeout_s) as connection:

@@ -29,7 +29,7 @@ from axxonfs.remote.gate import gate, gated
 from axxonfs.remote.login import Login, Metadata
 from axxonfs.remote.refusals import Refusals
 from axxonfs.remote.statuses import translated
-from axxonfs.remote.trust import Trust
+from axxonfs.remote.trust import Trust, check_not_tls
 from axxonfs.stubs.authentication_pb2_grpc import AuthenticationServiceStub
 from axxonfs.stubs.domain_pb2_grpc import DomainServiceStub
 from axxonfs.stubs.export_service_pb2_grpc import ExportServiceStub
@@ -76,6 +76,9 @@ _OPTIONS: _Options = (
 
 # However many calls get no answer in time: one new connection in so many seconds. Shorter than their deadlines.
 _SILENCE_S = 2.0
+
+# For a handshake on this machine, however little time a failed login has left; 0 would not wait at all.
+_LEAST_S = 0.5
 
 # How grpc words a certificate that does not fit, and a name that does not.
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Custom verification check failed")
@@ -226,6 +229,21 @@ class Link:
         """The certificate that the server is trusted for; None in plaintext."""
         return self._control.trust.certificate if self._control.trust else None
 
+    def log_in(self, timeout_s: float) -> Metadata:
+        """Return what calls must carry, logged in where that is needed.
+
+        Raises:
+            ConfigurationError: the server speaks TLS, and this link does not.
+            AxxonfsError: as Login.metadata.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        try:
+            return self.login.metadata(timeout_s)
+        except errors.ServerAwayError:
+            if self._control.trust is None:
+                check_not_tls(self.endpoint, max(_LEAST_S, _left_s(deadline_s)))
+            raise
+
     @property
     def control(self) -> Stubs:
         """The services for everything but downloads; ServerAwayError after `close`."""
@@ -320,8 +338,8 @@ class Link:
 
     def _metadata(self, timeout_s: float) -> Metadata:
         try:
-            return self.login.metadata(timeout_s)
-        except errors.UnavailableError as error:
+            return self.log_in(timeout_s)
+        except (errors.UnavailableError, errors.ConfigurationError) as error:
             if isinstance(error, errors.DeadlineError):
                 self._heard_nothing()
             raise errors.NotSentError(str(error)) from error

@@ -32,13 +32,14 @@ def connect(
     it.
 
     Raises:
-        CertificateError, ConfigurationError: nothing says that the server may be trusted.
+        CertificateError, ConfigurationError: nothing says that the server may be trusted, or it speaks TLS and is
+            to be reached in plaintext.
         CredentialsError, AccessError: there is no password, or the server does not take it.
         ServerAwayError, DeadlineError: the server did not answer.
     """
     link, found = _opened(endpoint, credentials, options, recall, refusals, MOUNT_CONNECTIONS)
     try:
-        link.login.metadata(CONNECT_TIMEOUT_S)
+        link.log_in(CONNECT_TIMEOUT_S)
     except errors.AxxonfsError:
         link.close()
         raise

@@ -24,6 +24,7 @@ __all__ = [
     "Trust",
     "TrustOptions",
     "add_pin",
+    "check_not_tls",
     "default_pin_path",
     "establish",
     "fetch_certificate",
@@ -82,6 +83,19 @@ def establish(endpoint: Endpoint, options: TrustOptions, *, learnt_name: str | N
         root = certificate.pem.decode()
     name = _name(endpoint, certificate, options.name, None if pins else learnt_name)
     return Trust(root.encode(), name, certificate)
+
+
+def check_not_tls(endpoint: Endpoint, timeout_s: float) -> None:
+    """Check that what is reached in plaintext does not speak TLS; what does, ends a connection without a word.
+
+    Raises:
+        ConfigurationError: it speaks TLS.
+    """
+    if certificates.speaks_tls(endpoint, timeout_s):
+        raise errors.ConfigurationError(
+            f"{endpoint} speaks TLS: leave out the option plaintext; `axxonfs trust {endpoint}` shows and pins its "
+            "certificate"
+        )
 
 
 def normal_fingerprint(text: str) -> str:

@@ -231,6 +231,11 @@ def the_port_of_something_else(clinic: Clinic) -> None:
     clinic.server = f"{USER}@127.0.0.1:{plain.port}"
 
 
+@broken("certificate", "problem", "speaks TLS: leave out the option plaintext", "plaintext, tls_ca")
+def plaintext_to_a_server_with_tls(clinic: Clinic) -> None:
+    clinic.options |= {"tls_ca": None, "plaintext": ""}
+
+
 @broken("certificate", "problem", "did not answer within", "20109 unless it was changed")
 def a_port_that_says_nothing(clinic: Clinic) -> None:
     silent = clinic.stack.enter_context(socket.create_server(("127.0.0.1", 0)))

@@ -132,6 +132,7 @@ CASES = {
     "no account": Case(2, "give the account to log in with", server="127.0.0.1"),
     "a server that is none": Case(2, "write HOST, HOST:PORT or [IPV6]:PORT", server=f"{USER}@a b"),
     "plaintext over a network": Case(2, "plaintext is for this machine only", {"plaintext": ""}, f"{USER}@192.0.2.1"),
+    "plaintext to a server with TLS": Case(2, "leave out the option plaintext", {"tls_ca": None, "plaintext": ""}),
     "a state directory that is none": Case(2, "state directory", {"state_dir": "{scratch}/password/x"}),
 }
 

@@ -26,6 +26,10 @@ from cryptography.x509.oid import NameOID
 from axxonfs.cli import trust as command
 from axxonfs.core import errors
 from axxonfs.remote import trust
+from axxonfs.remote.channel import Link
+from axxonfs.remote.credentials import Credentials
+from axxonfs.remote.exports import ExportClient
+from tests.rpc.support import USER, make_simulator, write_password
 
 NOW = dt.datetime.now(dt.UTC)
 TIMEOUT_S = 10.0
@@ -296,6 +300,19 @@ def test_plaintext_is_for_loopback_only() -> None:
     assert trust.establish(trust.Endpoint("127.0.0.1", 1), options, learnt_name=None, timeout_s=1) is None
     with pytest.raises(errors.ConfigurationError, match="for this machine only"):
         trust.establish(trust.Endpoint("vms"), options, learnt_name=None, timeout_s=1)
+
+
+def test_calls_in_plaintext_to_a_server_that_speaks_tls_say_so(tmp_path: Path) -> None:
+    with make_simulator(tmp_path) as simulator:
+        endpoint = trust.Endpoint("127.0.0.1", simulator.port)
+        credentials = Credentials(USER, write_password(tmp_path / "password"))
+        with contextlib.closing(Link(endpoint, None, credentials)) as link:
+            with pytest.raises(errors.NotSentError, match="speaks TLS: leave out the option plaintext"):
+                ExportClient(link).list_sessions()
+            simulator.stop()
+            with pytest.raises(errors.ServerAwayError) as caught:
+                ExportClient(link).list_sessions()
+    assert "speaks TLS" not in str(caught.value)
 
 
 def test_plaintext_contradicts_every_other_tls_option(ca_file: Path) -> None:
