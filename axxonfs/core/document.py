@@ -212,6 +212,8 @@ class Draft:
 
     def flush(self) -> Outcome:
         """Judge what was written: a descriptor of the file was closed, perhaps only a copy of it."""
+        if len(self._content) > MAX_BYTES:  # made with more: a scratch file that is to become a spec
+            return Refuse(_too_large())
         if not self._dirty:
             return self._repeated()
         outcome = self._examine()

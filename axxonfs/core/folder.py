@@ -148,6 +148,7 @@ class NewFolder:
 
         Raises:
             SpecError: the new name is a spec's and the file holds no complete document.
+            TooLargeError: it is, and the file is larger than specs may be.
             NotAllowedError: links and errors keep their names.
         """
         self._check_name(name)

@@ -181,7 +181,7 @@ class MountState:
         """Rename within `new/`; onto the name of a spec it starts the export behind.
 
         Raises:
-            SpecError: the document is wrong; nothing was renamed.
+            SpecError, TooLargeError: the document is wrong; nothing was renamed.
         """
         if self.folder is None or self._starter is None or self.saved is None:
             raise errors.NotAllowedError("the mount is read-only")
@@ -189,7 +189,7 @@ class MountState:
         try:
             document = self.folder.submitted_by_rename(node, name)
             resolved = self._starter.check(document) if document is not None else None
-        except errors.SpecError as error:
+        except (errors.SpecError, errors.TooLargeError) as error:
             self._starter.note_error(label, error)
             raise
         old = node.name

@@ -231,6 +231,16 @@ def test_a_spec_that_is_too_large_is_refused(quick: Rig) -> None:
     assert quick.starts == before
 
 
+def test_a_scratch_file_that_is_too_large_for_a_spec_does_not_become_one(quick: Rig) -> None:
+    before = quick.starts
+    (quick.new / "bulky").write_text(json.dumps(CLIP()) + " " * (64 << 10))
+    with pytest.raises(OSError, match="File too large"):
+        (quick.new / "bulky").rename(quick.new / "bulky.json")
+    assert (quick.new / "bulky.error").read_text() == "a spec has at most 64 KiB\n"
+    assert not (quick.new / "bulky.json").exists()
+    assert quick.starts == before
+
+
 def test_what_the_server_refuses_is_told_in_its_words_and_not_asked_again(quick: Rig) -> None:
     before = quick.starts
     fault = quick.sim.faults.add(method="StartSession", status="INVALID_ARGUMENT", details="No such moon.", times=9)
