@@ -164,8 +164,11 @@ class NewFolder:
             return None
         return outcome.document
 
-    def rename(self, node: tree.Node, name: bytes, now_ns: int) -> None:
-        """Give a file another name, which makes it a spec or scratch space; call `submitted_by_rename` before."""
+    def rename(self, node: tree.Node, name: bytes, *, now_ns: int, error_until_s: float) -> None:
+        """Give a file another name, which makes it a spec or scratch space; call `submitted_by_rename` before.
+
+        The error of a spec that there is no more stays until `error_until_s`.
+        """
         content = node.content
         assert isinstance(content, Written)  # noqa: S101 - said by submitted_by_rename
         if is_spec(name):
@@ -176,6 +179,8 @@ class NewFolder:
             content.store = draft
         else:
             content.store = Scratch(content.data)
+        self._keep_error_of(node.name, error_until_s)
+        self._keep_error_of(name, None)
         self._tree.move(node, self.directory, name, now_ns)
 
     def link_session(self, stem: bytes, session_name: bytes, now_ns: int) -> None:
@@ -192,10 +197,14 @@ class NewFolder:
 
     def remove(self, node: tree.Node, *, now_ns: int, error_until_s: float) -> None:
         """Remove an entry; the error of a removed spec stays until `error_until_s`."""
-        error = self.directory.entries.get(stem_of(node.name) + b".error") if is_spec(node.name) else None
-        if error is not None and isinstance(error.content, Note):
-            error.content = Note(error.content.data, error_until_s)
+        self._keep_error_of(node.name, error_until_s)
         self._tree.remove(node, now_ns)
+
+    def _keep_error_of(self, name: bytes, until_s: float | None) -> None:
+        """Have the error of a spec go then; None while the spec is there."""
+        error = self.directory.entries.get(stem_of(name) + b".error") if is_spec(name) else None
+        if error is not None and isinstance(error.content, Note):
+            error.content = Note(error.content.data, until_s)
 
     def expire(self, now_s: float, now_ns: int) -> list[bytes]:
         """Drop the errors whose specs are gone and whose time is over; return their names."""

@@ -118,9 +118,8 @@ class MountState:
     def unlink(self, node: tree.Node) -> None:
         """Remove a file of `new/`, hide a result; a text stays, and `rm -r` goes on."""
         if self.folder is not None and node.parent is self.folder.directory:
-            until_s = time.time() + self.view.settings.timers.error_text_s
             name = node.name
-            self.folder.remove(node, now_ns=time.time_ns(), error_until_s=until_s)
+            self.folder.remove(node, now_ns=time.time_ns(), error_until_s=self._error_until_s)
             self.save_files(name, folder.stem_of(name) + b".error")
         elif isinstance(node.content, view.Result):
             self._check_may_destroy(node.content.entry)
@@ -196,10 +195,15 @@ class MountState:
         if document is not None and resolved is not None:
             # The journal first: what cannot be journaled is not renamed either.
             await self._starter.submit_behind(label, document, resolved, self.saved.renamed(node, name))
-        self.folder.rename(node, name, time.time_ns())
+        self.folder.rename(node, name, now_ns=time.time_ns(), error_until_s=self._error_until_s)
         if document is not None:
             hide_secrets(node)
-        self.save_files(old, name)
+        self.save_files(old, name, *(folder.stem_of(each) + b".error" for each in (old, name)))
+
+    @property
+    def _error_until_s(self) -> float:
+        """When an error goes whose spec goes now."""
+        return time.time() + self.view.settings.timers.error_text_s
 
     # -- the journal of new/ -----------------------------------------------------------
 

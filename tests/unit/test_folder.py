@@ -66,7 +66,7 @@ def test_scratch_files_hold_what_is_written_with_holes(new: folder.NewFolder) ->
 def test_a_rename_onto_a_spec_submits_what_is_complete(new: folder.NewFolder) -> None:
     node = create(new, b".tmp", SPEC)
     assert new.submitted_by_rename(node, b"a.json") == SPEC
-    new.rename(node, b"a.json", now_ns=3)
+    new.rename(node, b"a.json", now_ns=3, error_until_s=100.0)
     assert names(new) == {b"a.json"}
     content = node.content
     assert isinstance(content, folder.Written)
@@ -92,7 +92,7 @@ def test_a_document_moved_away_and_back_is_not_submitted_again(new: folder.NewFo
     assert isinstance(content, folder.Written)
     content.submitted = SPEC
     assert new.submitted_by_rename(node, b"a.json~") is None
-    new.rename(node, b"a.json~", now_ns=3)
+    new.rename(node, b"a.json~", now_ns=3, error_until_s=100.0)
     assert isinstance(content.store, folder.Scratch)
     assert new.submitted_by_rename(node, b"a.json") is None
 
@@ -117,6 +117,24 @@ def test_an_error_outlives_its_spec_for_a_while(new: folder.NewFolder) -> None:
     assert new.expire(99.0, now_ns=5) == []
     assert new.expire(100.0, now_ns=5) == [b"a.error"]
     assert names(new) == set()
+
+
+@pytest.mark.parametrize("name", [b"a.json~", b"b.json"])
+def test_an_error_outlives_a_spec_that_was_moved_away_for_a_while(new: folder.NewFolder, name: bytes) -> None:
+    node = create(new, b"a.json")
+    new.note_error(b"a", "wrong", now_ns=3, until_s=50.0)
+    new.rename(node, name, now_ns=4, error_until_s=100.0)
+    assert new.expire(99.0, now_ns=5) == []
+    assert new.expire(100.0, now_ns=5) == [b"a.error"]
+    assert names(new) == {name}
+
+
+def test_an_error_whose_spec_is_moved_back_stays(new: folder.NewFolder) -> None:
+    node = create(new, b"a.json")
+    new.note_error(b"a", "wrong", now_ns=3, until_s=50.0)
+    for name in (b"a.json~", b"a.json"):
+        new.rename(node, name, now_ns=4, error_until_s=100.0)
+    assert new.expire(1e12, now_ns=5) == []
 
 
 def test_an_error_with_its_spec_stays(new: folder.NewFolder) -> None:
