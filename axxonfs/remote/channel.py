@@ -124,7 +124,10 @@ class Connection:
         with self._lock:
             if self._channel is not None and not self._warmed:
                 self._warmed = True
-                self._channel.subscribe(self._ignore, try_to_connect=True)
+                # It starts a thread that watches the channel, of which the gate need not know: before a fork the
+                # channel is closed, and that waits until the thread is out of gRPC (measured).
+                with contextlib.suppress(RuntimeError):  # there is no thread for it: then the first call connects
+                    self._channel.subscribe(self._ignore, try_to_connect=True)
 
     def _ignore(self, state: grpc.ChannelConnectivity) -> None:
         """Let the watching thread of grpc go as soon as it has seen the connection."""

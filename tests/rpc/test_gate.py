@@ -74,19 +74,25 @@ def test_a_child_begins_with_an_open_gate_whoever_was_inside() -> None:
     assert gate.settle(WAIT_S)
 
 
-NO_THREAD = """
-import re, resource, sys, threading
+CLIENT = """
+import os, re, resource, signal, sys, threading
 from pathlib import Path
 from axxonfs.core import errors
+from axxonfs.core.line import IN_FLIGHT_BYTES
 from axxonfs.remote.channel import Link
 from axxonfs.remote.credentials import Credentials, PasswordFile
 from axxonfs.remote.exports import ExportClient
+from axxonfs.remote.gate import gate
 from axxonfs.remote.trust import Endpoint, TrustOptions, establish
 
 port, ca, password, user = sys.argv[1:]
 endpoint = Endpoint("127.0.0.1", int(port))
 trust = establish(endpoint, TrustOptions(ca_file=Path(ca)), learnt_name=None, timeout_s=10)
-link = Link(endpoint, trust, Credentials(user, PasswordFile(Path(password))))
+credentials = Credentials(user, PasswordFile(Path(password)))
+link = Link(endpoint, trust, credentials)
+"""
+
+NO_THREAD = """
 client = ExportClient(link)
 assert client.list_sessions() == []
 ended = threading.Event()
@@ -98,17 +104,49 @@ try:
     client.list_sessions()
 except errors.ServerAwayError as error:
     print(error)
+link.warm(IN_FLIGHT_BYTES[0])
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 assert client.list_sessions() == []
 link.close()
 """
 
 
+# A child that hangs is ended by its alarm.
+WARMED = """
+def disconnect():
+    gate.shut()
+    link.disconnect()
+    gate.settle(2.0)
+
+os.register_at_fork(before=disconnect, after_in_parent=gate.open, after_in_child=gate.renew)
+failed = 0
+for _ in range(12):
+    for step in IN_FLIGHT_BYTES:
+        link.warm(step)
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(ExportClient(Link(endpoint, trust, credentials)).list_sessions() != [])
+    failed += os.waitpid(child, 0)[1] != 0
+print(failed)
+link.close()
+"""
+
+
+def run(program: str, directory: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a program that has a link to a server."""
+    with make_simulator(directory) as simulator:
+        write_password(directory / "password")
+        words = [str(simulator.port), str(simulator.ca_file), str(directory / "password"), USER]
+        command = [sys.executable, "-c", CLIENT + program, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
 def test_calls_go_on_after_one_for_which_there_was_no_thread(tmp_path: Path) -> None:
-    with make_simulator(tmp_path) as simulator:
-        write_password(tmp_path / "password")
-        words = [str(simulator.port), str(simulator.ca_file), str(tmp_path / "password"), USER]
-        done = subprocess.run(
-            [sys.executable, "-c", NO_THREAD, *words], capture_output=True, text=True, timeout=60, check=False
-        )
+    done = run(NO_THREAD, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "gRPC gets no thread: can't start new thread\n", "")
+
+
+def test_children_that_are_forked_while_connections_are_made_do_not_hang(tmp_path: Path) -> None:
+    done = run(WARMED, tmp_path)
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
