@@ -252,9 +252,9 @@ def keep_alive_due(session: Session, facts: Facts, timers: Timers, now_s: float)
     """Whether GetSessionState is due now so that the server does not let the session expire."""
     if not kept_because(session, facts, timers, now_s):
         return False
-    if facts.asked_s is not None and now_s - facts.asked_s < timers.keep_retry_s:
+    if _within(facts.asked_s, timers.keep_retry_s, now_s):
         return False
-    return facts.touched_s is None or now_s - facts.touched_s >= _cadence_s(session, timers)
+    return not _within(facts.touched_s, _cadence_s(session, timers), now_s)
 
 
 def keep_alive_late_s(session: Session, facts: Facts, timers: Timers, now_s: float) -> float:
@@ -262,6 +262,11 @@ def keep_alive_late_s(session: Session, facts: Facts, timers: Timers, now_s: flo
     if facts.touched_s is None or not kept_because(session, facts, timers, now_s):
         return 0.0
     return max(0.0, now_s - facts.touched_s - _cadence_s(session, timers))
+
+
+def _within(since_s: float | None, length_s: float, now_s: float) -> bool:
+    """Whether something is less than `length_s` ago; what lies ahead was noted by a clock that was set back since."""
+    return since_s is not None and 0 <= now_s - since_s < length_s
 
 
 def _cadence_s(session: Session, timers: Timers) -> float:

@@ -132,6 +132,15 @@ def test_keep_alive_is_due_once_in_its_cadence(record: sessions.Session, cadence
     assert sessions.keep_alive_due(record, Facts(own=True), TIMERS, NOW_S)
 
 
+@pytest.mark.parametrize("record", [LIVE, RUNNING, COMPLETED])
+def test_a_clock_that_was_set_back_puts_no_keep_alive_off(record: sessions.Session) -> None:
+    before_s = NOW_S + 3600
+    touched = Facts(own=True, touched_s=before_s, asked_s=before_s, finished_s=before_s)
+    assert sessions.keep_alive_due(record, touched, TIMERS, NOW_S)
+    touched.asked_s = touched.touched_s = NOW_S
+    assert not sessions.keep_alive_due(record, touched, TIMERS, NOW_S + 1)
+
+
 def test_the_cadences_leave_room_for_lost_calls() -> None:
     assert TIMERS.live_clip_s / TIMERS.keep_live_clip_s >= 4
     assert TIMERS.running_s / TIMERS.keep_running_s >= 4
