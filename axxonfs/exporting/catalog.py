@@ -268,7 +268,7 @@ class Catalog:
         self._notify(self.view.gone(session_id, time.time(), why))
 
     def downloading(self, entry: Entry) -> None:
-        """Take note of a download, which starts the timer of a finished session anew."""
+        """Take note that a download has begun, which starts the timer of a finished session anew."""
         entry.facts.touched_s = time.time()
 
     def changed(self, entry: Entry) -> None:

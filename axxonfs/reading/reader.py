@@ -41,7 +41,7 @@ class Source:
     session_id: str
     path: str
     size_bytes: int
-    touched: Callable[[], None]  # called when bytes came: a download starts the server's timer anew
+    touched: Callable[[], None]  # called when a download has begun, which starts the server's timer anew
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -331,10 +331,14 @@ class ResultReader:
     async def _pump(self, start: readahead.Start, download: DownloadStream) -> None:
         """Deliver what comes, as far as the window goes, and measure the line by it."""
         stream = start.stream
+        begun = False
         turn_ends_s = trio.current_time() + TURN_S
         while batch := await download.receive(self._most_at_once):
             self._pool.learn(download.samples())
-            self._source.touched()
+            # Nobody knows whether what follows does as well: a long copy has to be kept alive like a file that is open.
+            if not begun:
+                self._source.touched()
+            begun = True
             await self._take(start, batch)
             if self._may_lend(start):
                 await self._lend(start, download, batch)
@@ -420,8 +424,6 @@ class ResultReader:
             self._unread = chunks.subtract(self._unread, begin, begin + len(data))
             self._pool.counters.served_bytes += len(data)
             self._ask(begin, begin + len(data), ())
-        if batch:
-            self._source.touched()
         if not back and self._pool.is_short(self.session_id):
             self._take_back()  # others wait for its slot
 

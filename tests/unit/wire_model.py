@@ -9,7 +9,7 @@ and chance says who has it next.
 import collections
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 import pytest
@@ -155,9 +155,9 @@ async def wired(
         nursery.cancel_scope.cancel()
 
 
-def result_of(pool: Pool, size_bytes: int) -> ResultReader:
+def result_of(pool: Pool, size_bytes: int, touched: Callable[[], None] = lambda: None) -> ResultReader:
     """Return a result of so many bytes."""
-    return ResultReader(pool, Source("session", "path", size_bytes, lambda: None))
+    return ResultReader(pool, Source("session", "path", size_bytes, touched))
 
 
 async def read(result: ResultReader, offset: int, size: int, by: object = None) -> None:

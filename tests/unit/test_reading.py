@@ -1,0 +1,23 @@
+"""What reading means for a session and its server, with all that reads but gRPC: see `wire_model`."""
+
+import pytest
+import trio
+
+from axxonfs.core.chunks import KIB
+from axxonfs.core.line import MIB
+from tests.unit.wire_model import read, result_of, wired
+
+BLOCK = 256 * KIB
+
+
+async def test_a_download_counts_as_use_of_the_session_when_it_begins(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """Whether the rest of it does is not known, and a copy may take longer than the server keeps a result."""
+    touched: list[float] = []
+    async with wired(monkeypatch, cache_bytes=48 * MIB, round_trip_s=0.02, bytes_per_s=1e6) as (wire, pool):
+        result = result_of(pool, 32 * MIB, lambda: touched.append(trio.current_time()))
+        for offset in range(0, 32 * MIB, BLOCK):
+            await read(result, offset, BLOCK)
+        assert len(touched) == len(wire.streams)
+        assert touched[-1] < trio.current_time() / 2
