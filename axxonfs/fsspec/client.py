@@ -123,6 +123,10 @@ class Client:
         """Return a loan of the stream that brings a result, for one thread that reads it on and on; None for none."""
         return self._loop.call(self._lend, wanted)
 
+    def leave(self, wanted: Wanted) -> None:
+        """Take note, soon, that somebody reads a result no more."""
+        self._loop.soon(lambda: self._readers.leave(wanted))
+
     def hold(self, names: Iterable[str]) -> list[str]:
         """Keep sessions alive from now on, and return what `let_go` takes.
 

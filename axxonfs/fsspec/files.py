@@ -88,8 +88,11 @@ class AxxonFile(AbstractBufferedFile):  # type: ignore[misc]  # as above
             self.cache.fetch_pieces = self._fetch_pieces
 
     def close(self) -> None:
-        """Close the file, and give back what it was lent."""
-        self._give_back(closed=True)
+        """Close the file, give back what it was lent, and say that nothing more of it is wanted."""
+        if not self.closed:
+            self._give_back()
+            if self._details is not None:  # else nothing was read, and closing asks for nothing
+                self.fs.leave(self._details)
         super().close()
 
     def _fetch_pieces(self, start: int, least: int, end: int) -> Sequence[Data]:
@@ -112,17 +115,17 @@ class AxxonFile(AbstractBufferedFile):  # type: ignore[misc]  # as above
         """Return what a file is lent that has read on and on up to `start`."""
         begin, end = self._run
         if start != end:
-            self._give_back(closed=False)
+            self._give_back()
             self._run = (start, start)
         elif self._loan is None and end - begin >= _RUN_BYTES:
             self._loan = self.fs.lend(self.details)
             self._run = (start, start)
         return self._loan
 
-    def _give_back(self, *, closed: bool) -> None:
+    def _give_back(self) -> None:
         loan, self._loan = self._loan, None
         if loan is not None:
-            loan.give_back(closed=closed)
+            loan.give_back()
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         return joined(self.fs.read_pieces(self.details, start, end))

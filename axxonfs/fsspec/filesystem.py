@@ -189,6 +189,12 @@ class AxxonFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         with translated():
             return self._client.lend(picture.wanted(info))
 
+    def leave(self, info: Info) -> None:
+        """Take note that a file on a result was closed."""
+        # A client that was closed, or left in a parent, has nothing on its way; none is made for this.
+        if self._last is not None and self._last.runs:
+            self._last.leave(picture.wanted(info))
+
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
         """Return a result, or a range of it; negative ends count from behind, as in slices."""
         info = self.info(path)

@@ -98,6 +98,12 @@ class Readers:
         """Return a loan of the stream that brings a result, if there may be one."""
         return self._reader(wanted).reader.lend(soon)
 
+    def leave(self, wanted: Wanted) -> None:
+        """Take note that somebody reads a result no more: what was on its way for a run would delay the next one."""
+        kept = self._kept.get(wanted)
+        if kept is not None and not kept.reads:
+            kept.reader.leave(None)
+
     def stop_idle(self) -> None:
         """Cancel the streams that nobody used for a while."""
         for kept in self._kept.values():

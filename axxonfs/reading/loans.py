@@ -25,7 +25,7 @@ _TAKE_TIMEOUT_S = 0.5
 class Loan:
     """What a thread has, or is going to have once there is something to lend; `give_back` it in the end."""
 
-    def __init__(self, soon: Soon, tell: Callable[[], object], end: Callable[["Loan", bool], object]) -> None:
+    def __init__(self, soon: Soon, tell: Callable[[], object], end: Callable[["Loan"], object]) -> None:
         self._soon, self._tell, self._end = soon, tell, end
         self._download: DownloadStream | None = None
         self._chunk_bytes = MIB
@@ -58,9 +58,9 @@ class Loan:
             return self._begin
         return start - start % self._chunk_bytes + self._chunk_bytes
 
-    def give_back(self, *, closed: bool) -> None:
-        """End the loan, soon; whatever was taken counts as read. With `closed` the thread reads no more at all."""
-        self._soon(lambda: self._end(self, closed))
+    def give_back(self) -> None:
+        """End the loan, soon; whatever was taken counts as read."""
+        self._soon(lambda: self._end(self))
 
     def _note(self) -> None:
         self._untold += 1

@@ -142,7 +142,7 @@ class ResultReader:
     def leave(self, by: object) -> None:
         """Take note that a reader reads no more."""
         self._pool.cache.leave(self._file, by)
-        if not self._pool.cache.readers(self._file) and not self._waits:
+        if not self._pool.cache.readers(self._file) and not self._waits and self._lent is None:
             self._apply(self._policy.left())
 
     def close(self) -> None:
@@ -400,14 +400,10 @@ class ResultReader:
             self._lent = None
             lent.over.set()
 
-    def _end_loan(self, loan: Loan, closed: bool) -> None:  # noqa: FBT001 - a callback, told by place
-        if loan is not self._loan:
-            return
-        self._take_back()
-        self._loan = None
-        if closed and not self._waits:
-            # What it has on its way would delay what its reader opens next.
-            self._apply(self._policy.left())
+    def _end_loan(self, loan: Loan) -> None:
+        if loan is self._loan:
+            self._take_back()
+            self._loan = None
 
     def _collect(self, *, back: bool = False) -> None:
         """Take note of what a thread has taken; with `back` it takes no more."""

@@ -126,21 +126,39 @@ def test_a_reader_that_pauses_goes_on_where_it_was(site: Site, lent: list[int]) 
         assert file.read() == data[place:]
 
 
-def test_a_run_that_is_over_leaves_nothing_on_its_way(
-    site: Site, lent: list[int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_lent", [True, False])
+def test_a_file_that_is_closed_leaves_nothing_on_its_way(
+    site: Site,
+    lent: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    is_lent: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     monkeypatch.setattr(client, "HOUSEKEEPING_S", 3600.0)  # which ends streams that nobody uses
     fs = site.fs()
     path, _ = site.hold_one(fs, SIZE)
     with fs.open(path) as file:
-        while not lent:
+        while not (lent if is_lent else fs.counters().wide_streams_opened):
             assert file.read(STEP)
+        assert bool(lent) == is_lent
         assert fs.counters().streams_open
     deadline_s = time.monotonic() + 30
     while fs.counters().streams_open and time.monotonic() < deadline_s:
         fs.ls("")  # a turn of the loop
     assert fs.counters().streams_open == 0
     assert fs.counters().fetched_bytes < SIZE // 2
+
+
+def test_who_closes_a_file_does_not_end_the_stream_that_another_is_lent(site: Site, lent: list[int]) -> None:
+    fs = site.fs()
+    path, data = site.hold_one(fs, SIZE)
+    with fs.open(path) as file:
+        while not lent:
+            assert file.read(STEP)
+        opened, place = fs.counters().streams_opened, file.tell()
+        with fs.open(path) as other:
+            assert other.read(1) == data[:1]
+        assert file.read(8 * MIB) == data[place : place + 8 * MIB]
+        assert fs.counters().streams_opened == opened
 
 
 def test_a_file_system_that_is_closed_in_a_run_connects_anew(site: Site, lent: list[int]) -> None:
