@@ -112,7 +112,8 @@ class _Stream:
     chunk_bytes: int
     in_flight_bytes: int
     window: int = 0
-    untried: bool = False  # begun in the belief that a run goes on, and nobody has asked for a byte of it yet
+    # Where the run was behind which it began; None once somebody has asked for a byte of it, or where there was none.
+    follows: int | None = None
     late_bytes: int = 0  # asked for after the start, and not here then
     backward: int = 0  # steps in a row that each ended a little before where the last one began
 
@@ -269,7 +270,7 @@ class ReadAhead:
 
     def _start(self, place: int, stop: int, now_s: float) -> list[Action]:
         # Whoever seeks leaves a place; what is fetched ahead there delays what is wanted here, and takes its room.
-        actions = self._left_behind() if self.readers <= 1 else []
+        actions = self._left_behind(place) if self.readers <= 1 else []
         if len(self._streams) >= self._limits.max_streams + max(1, self.readers) - 1:
             unused = self.unused()
             if not unused:
@@ -283,11 +284,14 @@ class ReadAhead:
         stream = _Stream(offset, offset, stop, now_s, chunk_bytes, in_flight_bytes, backward=backward)
         return [*actions, self._open(stream)]
 
-    def _left_behind(self) -> list[Action]:
-        """Let no stream run ahead, and stop those that began in vain."""
-        for stream in self._streams.values():
+    def _left_behind(self, place: int) -> list[Action]:
+        """Let no stream run ahead, and stop those that began in vain: what they follow was left for `place`."""
+        in_vain = []
+        for number, stream in self._streams.items():
             stream.window = stream.late_bytes = 0
-        in_vain = [number for number, stream in self._streams.items() if stream.untried]
+            # A place in what it follows is no seek: the stream that brought it broke.
+            if stream.follows is not None and not stream.follows <= place <= stream.start:
+                in_vain.append(number)
         return [action for number in in_vain for action in self.stop(number)]
 
     def _means(self, *, run: bool) -> tuple[int, int]:
@@ -320,7 +324,8 @@ class ReadAhead:
     def _step(self, number: int, stop: int, late_bytes: int, now_s: float) -> list[Action]:
         stream = self._streams[number]
         stream.used_s = now_s
-        stream.untried &= stop <= stream.start
+        if stop > stream.start:
+            stream.follows = None
         if stop <= stream.demand:
             return []
         stream.demand = stop
@@ -351,5 +356,5 @@ class ReadAhead:
         demand, stream.demand = stream.demand, start
         after = max(demand, start + chunk_bytes)
         better = _Stream(start, start, after, stream.used_s, chunk_bytes, in_flight_bytes, stream.window)
-        better.untried = demand <= start
+        better.follows = stream.next if demand <= start else None
         return [self._open(better)]

@@ -218,6 +218,20 @@ def test_a_wide_stream_that_nobody_has_asked_for_yet_ends_with_the_next_seek() -
     assert ending[-1] == 0
 
 
+def test_a_wide_stream_that_nobody_has_asked_for_yet_outlives_the_break_of_what_it_follows() -> None:
+    server = Server(2000, fast_line())
+    place = 100
+    while not server.wide:
+        server.read(place, place + 1)
+        place += 2
+    narrow, wide = server.open
+    server.policy.on_end(narrow)
+    del server.open[narrow]
+    server.read(place, place + 1)
+    assert wide in server.open
+    assert server.started == 3
+
+
 def test_a_wide_stream_that_somebody_asked_for_outlives_a_seek() -> None:
     server = Server(2000, fast_line())
     for place in range(100, 300, 2):
