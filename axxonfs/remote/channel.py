@@ -383,9 +383,10 @@ class Link:
                 rejected = error
                 if not _left_s(deadline_s):
                     raise
-            except errors.LoginDelayedError as error:
+            except (errors.LoginDelayedError, errors.NotSentError) as error:
                 # The server's words to the token say more than that there is no time for another login.
-                raise (rejected or error) from error
+                late = isinstance(error, errors.LoginDelayedError) or not _left_s(deadline_s)
+                raise (rejected if rejected and late else error) from error
 
 
 def _connections(in_flight_bytes: int, least: int) -> int:

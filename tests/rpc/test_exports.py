@@ -318,6 +318,16 @@ def test_a_connection_that_is_silent_for_ever_is_replaced(
         assert client.list_sessions(timeout_s=TIMEOUT_S) == []
 
 
+def test_a_login_that_comes_too_late_after_a_rejected_token_is_told_as_that_rejection(
+    simulator: Simulator, client: ExportClient
+) -> None:
+    client.server_version()
+    simulator.faults.add(method="ListSessions", status="UNAUTHENTICATED", details="no", times=100)
+    simulator.faults.add(method="AuthenticateEx2", action="delay", delay_s=3.0)
+    with pytest.raises(errors.TokenRejectedError, match="cannot list the sessions: no"):
+        client.list_sessions(timeout_s=1.0)
+
+
 def test_a_call_whose_token_is_rejected_several_times_in_a_row_is_made_once_one_is_accepted(
     simulator: Simulator, client: ExportClient
 ) -> None:
