@@ -45,6 +45,10 @@ class RefusedError(InvalidError):
     """The server understood the request and refused it; the text holds its words."""
 
 
+class NotServedError(RefusedError):
+    """The server lacks the call, or a part of itself that the call needs; while it starts, it may."""
+
+
 class SpecError(InvalidError):
     """A spec document is wrong.
 

@@ -320,6 +320,9 @@ class Login:
         try:
             with translated("log in", (password.value,)):
                 return self._service().AuthenticateEx2(request, timeout=self._left_s(deadline_s))
+        except errors.NotServedError as error:
+            # Nobody has looked at the password: a server that starts, or a proxy before it, has no logins yet.
+            raise errors.ServerAwayError(str(error)) from error
         except _REFUSALS as error:
             # This call is documented to answer in its error_code; a server that refuses
             # by status, as the older calls do, must not be asked again either.

@@ -18,7 +18,7 @@ from axxonfs.core import errors
 #   with it, and a path is never asked for that the session did not list.
 # - FAILED_PRECONDITION and ALREADY_EXISTS will say the same when asked again, so
 #   they are a refusal. OUT_OF_RANGE is, too: we know the size and never ask past it.
-# - UNIMPLEMENTED is an older server that lacks a call: no retry helps.
+# - UNIMPLEMENTED is an older server that lacks a call: no retry helps, but for logins, which every server has.
 # - RESOURCE_EXHAUSTED is the server's load or a message beyond our bound, not a
 #   wrong request: it is worth another try later.
 # - CANCELLED is never our own cancel, which its caller knows about before it looks
@@ -32,7 +32,7 @@ _TABLE: Mapping[grpc.StatusCode, type[errors.AxxonfsError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.RefusedError,
     grpc.StatusCode.FAILED_PRECONDITION: errors.RefusedError,
     grpc.StatusCode.OUT_OF_RANGE: errors.RefusedError,
-    grpc.StatusCode.UNIMPLEMENTED: errors.RefusedError,
+    grpc.StatusCode.UNIMPLEMENTED: errors.NotServedError,
     grpc.StatusCode.ALREADY_EXISTS: errors.RefusedError,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineError,
     grpc.StatusCode.UNAVAILABLE: errors.ServerAwayError,
@@ -92,7 +92,7 @@ def _kind(status: grpc.StatusCode | None, words: str) -> type[errors.AxxonfsErro
     if status is grpc.StatusCode.UNAVAILABLE and words.startswith(_UNCONNECTED):
         return errors.NotSentError
     if status is grpc.StatusCode.INTERNAL and words.startswith(_UNRESOLVED):
-        return errors.RefusedError
+        return errors.NotServedError
     return _TABLE.get(status, errors.ServerAwayError) if status else errors.ServerAwayError
 
 

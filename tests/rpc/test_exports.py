@@ -42,7 +42,7 @@ EXPECTED: dict[grpc.StatusCode, type[errors.AxxonfsError]] = {
     Status.RESOURCE_EXHAUSTED: errors.ServerAwayError,
     Status.FAILED_PRECONDITION: errors.RefusedError,
     Status.ABORTED: errors.ServerAwayError,
-    Status.UNIMPLEMENTED: errors.RefusedError,
+    Status.UNIMPLEMENTED: errors.NotServedError,
     Status.OUT_OF_RANGE: errors.RefusedError,
     Status.INTERNAL: errors.ServerAwayError,
     Status.UNAVAILABLE: errors.ServerAwayError,

@@ -506,6 +506,17 @@ def test_a_login_refused_by_status_is_not_tried_again_either(server: Server, cod
     assert server.count("AuthenticateEx2") == 1
 
 
+@pytest.mark.parametrize(
+    ("code", "words"), [("UNIMPLEMENTED", ""), ("INTERNAL", "Can't resolve reference to hosts/Server/Authenticator")]
+)
+def test_a_server_that_has_no_logins_yet_is_asked_again(server: Server, code: str, words: str) -> None:
+    server.simulator.faults.add(method="AuthenticateEx2", status=code, details=words)
+    with pytest.raises(errors.ServerAwayError, match=code):
+        server.login.metadata(TIMEOUT_S)
+    assert server.login.standing is Standing.NONE
+    assert server.login.metadata(TIMEOUT_S)
+
+
 def test_a_server_that_is_away_costs_no_pause(server: Server) -> None:
     server.simulator.faults.add(method="AuthenticateEx2")
     with pytest.raises(errors.ServerAwayError):

@@ -19,6 +19,7 @@ ERRNOS: dict[type[errors.AxxonfsError], int] = {
     errors.CredentialsError: errno.EACCES,
     errors.InvalidError: errno.EINVAL,
     errors.RefusedError: errno.EINVAL,
+    errors.NotServedError: errno.EINVAL,
     errors.SpecError: errno.EINVAL,
     errors.ConfigurationError: errno.EINVAL,
     errors.NotALinkError: errno.EINVAL,
