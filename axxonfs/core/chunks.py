@@ -25,6 +25,10 @@ class ChunkSizeClampedError(errors.StreamBrokenError):
         self.chunk_size_bytes = chunk_size_bytes
 
 
+class CountedAnewError(errors.StreamBrokenError):
+    """The server counts chunks otherwise than was learnt before; ask again, and learn it anew."""
+
+
 def chunk_count(file_size_bytes: int, chunk_size_bytes: int) -> int:
     """Return how many chunks a file has."""
     return -(-file_size_bytes // chunk_size_bytes)
@@ -49,7 +53,7 @@ class ChunkStream:
 
     Whether a server counts `index` from the start of the file or from the start
     of the call is unknown; `relative` is learnt from the first chunk of a call
-    that starts past 0 (None until then) and holds for the server ever after.
+    that starts past 0 (None until then) and holds for the server until a call contradicts it.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class ChunkStream:
 
         Raises:
             ChunkSizeClampedError: the first chunk is shorter than asked for, in whole KiB.
+            CountedAnewError: the first chunk is the one that was due if counted otherwise.
             WrongBytesError: it is not the chunk that was due, or not of its length.
         """
         due = chunk_length(self._next, self._chunk_size_bytes, self._file_size_bytes)
@@ -91,11 +96,15 @@ class ChunkStream:
 
     def _check_index(self, index: int) -> None:
         counted_from_start = self._next - self._start
-        if self.relative is None and self._start > 0:
-            self.relative = index == counted_from_start and index != self._next
+        plausible = index in (self._next, counted_from_start)
+        # From an index that is neither nothing is learnt.
+        if self.relative is None and self._start > 0 and plausible:
+            self.relative = index != self._next
         expected = counted_from_start if self.relative else self._next
         if index != expected:
-            raise errors.WrongBytesError(f"chunk {index} came where {expected} was due")
+            # An update of the server may change it; in the middle of a call nothing may.
+            kind = CountedAnewError if plausible and self._next == self._start else errors.WrongBytesError
+            raise kind(f"chunk {index} came where {expected} was due")
 
     def _explain_length(self, length: int, due: int) -> None:
         first = self._next == self._start

@@ -276,6 +276,10 @@ class ResultReader:
                     await self._download(start, wide=wide)
         except chunks.ChunkSizeClampedError as clamped:
             self._cut_anew(clamped)
+        except chunks.CountedAnewError as error:
+            log.info("chunks counted anew by the server error=%s", error)
+            self._pool.relative_index = None
+            broken = error
         except errors.RefusedError as error:
             broken = errors.WrongBytesError(f"the server refuses what it has listed: {error}")
         except errors.AxxonfsError as error:

@@ -124,7 +124,7 @@ class DownloadStream:
             StreamBrokenError: the stream broke, was cancelled, or (StalledError) brought nothing in time; resume at the
                 next chunk.
             TokenRejectedError: the same, for want of a valid token.
-            WrongBytesError, ChunkSizeClampedError: what came is not what was asked for.
+            WrongBytesError, ChunkSizeClampedError, CountedAnewError: what came is not what was asked for.
             AxxonfsError: the server refused the download, see axxonfs.remote.statuses.
         """
         await trio.lowlevel.checkpoint_if_cancelled()

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from axxonfs.core import errors
-from axxonfs.core.chunks import KIB, ChunkSizeClampedError
+from axxonfs.core.chunks import KIB, ChunkSizeClampedError, CountedAnewError
 from axxonfs.core.line import IN_FLIGHT_BYTES
 from axxonfs.remote.channel import MOUNT_CONNECTIONS
 from axxonfs.remote.download import Batch, DownloadStream, Limits
@@ -119,7 +119,7 @@ async def test_a_file_is_read_from_the_middle_whatever_the_server_counts_from(
 
 
 async def test_what_was_learnt_about_the_server_holds_for_the_next_stream(result: Result) -> None:
-    with pytest.raises(errors.WrongBytesError):
+    with pytest.raises(CountedAnewError):
         await read(result.stream(5, relative=True))
 
 

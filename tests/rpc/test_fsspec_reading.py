@@ -181,6 +181,19 @@ def test_a_server_that_begins_to_cut_chunks_shorter_sends_no_wrong_end_of_a_file
         assert fs.cat_file(path, start=160 * CHUNK) == data[160 * CHUNK :]
 
 
+def test_a_server_that_counts_chunks_otherwise_from_some_day_on_is_read_all_the_same(tmp_path: Path) -> None:
+    with made_site(tmp_path) as site:
+        fs = site.fs()
+        for counting in ("absolute", "relative", "absolute"):
+            site.sim.switches = dataclasses.replace(site.sim.switches, chunk_index=counting)
+            path, data = site.hold_one(fs, 9 * CHUNK)
+            assert fs.cat_file(path, start=5 * CHUNK) == data[5 * CHUNK :]
+            # As idle streams end after a while: what one showed is learnt at its end.
+            for kept in fs._client._readers._kept.values():
+                fs._client._loop.call(_stop_all, kept.reader)
+            wait_until(lambda: not fs.counters().streams_open, "the stream to end")
+
+
 def test_fifty_scattered_ranges_make_fifty_streams_at_most_and_fetch_what_they_touch_and_no_more(
     tmp_path: Path,
 ) -> None:
@@ -369,3 +382,7 @@ def test_a_result_of_two_parts_is_two_files(site: Site, fs: AxxonFileSystem) -> 
     session_id = site.sim.sessions.add(archive_clip(), files=files, user="somebody")
     [session] = [info["name"] for info in fs.ls("", refresh=True) if info["session_id"] == session_id]
     assert ["part1" in name for name in sorted(fs.ls(session, detail=False))] == [True, False]
+
+
+async def _stop_all(reader: Any) -> None:
+    reader._apply(reader._policy.stop_all())

@@ -60,10 +60,27 @@ def test_nothing_is_learnt_from_a_stream_that_starts_at_the_beginning() -> None:
     assert checked.relative is None
 
 
-@pytest.mark.parametrize(("index", "relative"), [(0, False), (1, True), (2, None), (7, None)])
-def test_any_other_index_is_wrong(index: int, *, relative: bool | None) -> None:
+@pytest.mark.parametrize("relative", [None, False, True])
+@pytest.mark.parametrize("index", [2, 7])
+def test_any_other_index_is_wrong_and_teaches_nothing(index: int, *, relative: bool | None) -> None:
+    checked = stream(start=1, relative=relative)
     with pytest.raises(errors.WrongBytesError, match=f"chunk {index} came"):
+        checked.accept(index, 4096)
+    assert checked.relative is relative
+
+
+@pytest.mark.parametrize(("index", "relative"), [(0, False), (1, True)])
+def test_a_first_chunk_counted_otherwise_than_was_learnt_says_so(index: int, *, relative: bool) -> None:
+    with pytest.raises(chunks.CountedAnewError, match=f"chunk {index} came"):
         stream(start=1, relative=relative).accept(index, 4096)
+
+
+@pytest.mark.parametrize(("index", "relative"), [(1, False), (2, True)])
+def test_a_later_chunk_counted_otherwise_is_wrong(index: int, *, relative: bool) -> None:
+    checked = stream(start=1, relative=relative)
+    checked.accept(0 if relative else 1, 4096)
+    with pytest.raises(errors.WrongBytesError):
+        checked.accept(index, 1808)
 
 
 @pytest.mark.parametrize("length", [0, 1, 4095, 4097])
