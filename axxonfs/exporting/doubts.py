@@ -46,6 +46,7 @@ NoteError = Callable[[str, errors.AxxonfsError], None]
 @dataclasses.dataclass(slots=True, eq=False)
 class _Doubt:
     intent: Intent
+    asked_s: float  # on trio's clock: the one on the wall may be set meanwhile
     absent: int = 0  # complete listings without it since it would be listed
     settled: trio.Event = dataclasses.field(default_factory=trio.Event)  # its session is shown, or it was given up
 
@@ -66,7 +67,7 @@ class Doubts:
         self._catalog = catalog
         self._tasks = tasks
         self._outcome = outcome
-        self._doubts = {intent.marker: _Doubt(intent) for intent in intents}
+        self._doubts = {intent.marker: _doubt(intent) for intent in intents}
         catalog.listeners.append(self._look)
         if self._doubts:
             self._look([entry.info for entry in catalog.view.entries.values()])
@@ -79,7 +80,7 @@ class Doubts:
             InDoubtError: it was not found in time; the mount goes on looking.
         """
         marker = intent.marker
-        doubt = self._doubts[marker] = _Doubt(intent)
+        doubt = self._doubts[marker] = _doubt(intent)
         failed_s = trio.current_time()
         listed = False
         with trio.move_on_after(LOOK_FOR_S):
@@ -120,8 +121,8 @@ class Doubts:
 
     async def _outlast(self, doubt: _Doubt) -> None:
         """Look until the doubt is settled, or so old that a start would be listed: listings lag behind starts."""
-        grown_s = doubt.intent.at_s + self._catalog.view.settings.timers.doubt_s
-        while doubt.intent.marker in self._doubts and time.time() < grown_s:
+        grown_s = doubt.asked_s + self._catalog.view.settings.timers.doubt_s
+        while doubt.intent.marker in self._doubts and trio.current_time() < grown_s:
             await trio.sleep(LOOK_EVERY_S)
             if not await self._refreshed():
                 raise errors.InDoubtError(_STILL_AWAY)
@@ -146,7 +147,7 @@ class Doubts:
                 self._note_unfound(doubt, _SEVERAL if found else _NEVER_STARTED)
 
     def _note_unfound(self, doubt: _Doubt, why: str) -> None:
-        age_s = time.time() - doubt.intent.at_s
+        age_s = trio.current_time() - doubt.asked_s
         doubt.absent += age_s > self._catalog.view.settings.timers.doubt_s
         ended = age_s > DOUBT_ENDS_S
         # The second such listing was begun when the server would have listed it.
@@ -164,6 +165,11 @@ class Doubts:
         if info.session.id in intent.known or (entry is not None and entry.facts.own):
             return False
         return spec.same_export(spec.without_secrets(info.session.options), intent.options)
+
+
+def _doubt(intent: Intent) -> _Doubt:
+    """Return the doubt about a start; one from before the clock was set back is as old as if it were made now."""
+    return _Doubt(intent, trio.current_time() - max(0.0, time.time() - intent.at_s))
 
 
 @contextlib.contextmanager

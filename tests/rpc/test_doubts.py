@@ -2,10 +2,12 @@
 
 import contextlib
 import datetime as dt
+import errno
 import json
 import stat
 import threading
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,8 @@ import trio
 
 from axxonfs.core import spec
 from axxonfs.core.cameras import Archive, Camera
+from axxonfs.core.timers import Timers
+from axxonfs.exporting import doubts
 from axxonfs.exporting.records import Intent
 from axxonfs.fs.journal import FileChanges, Journal, SavedFile
 from axxonfs.remote.exports import ExportClient
@@ -39,12 +43,12 @@ def sim(tmp_path: Path) -> Iterator[Simulator]:
 
 
 @contextlib.contextmanager
-def machine(sim: Simulator, directory: Path) -> Iterator[Unmounted]:
+def machine(sim: Simulator, directory: Path, timers: Timers | None = None) -> Iterator[Unmounted]:
     """A mount with a state directory of its own."""
     directory.mkdir()
     with (
         contextlib.closing(connect(sim, directory)) as link,
-        Unmounted(ExportClient(link), directory / "state") as mount,
+        Unmounted(ExportClient(link), directory / "state", timers) as mount,
     ):
         yield mount
 
@@ -177,6 +181,24 @@ def test_an_equal_export_that_was_there_before_is_not_taken_over(sim: Simulator,
             assert outcome != [0]
             assert "the server lists no such export" in mount.read("new", "door.error").decode()
             assert (own(mount), len(own(other))) == ([], 1)
+
+
+@pytest.mark.parametrize("shift_s", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_neither_puts_off_nor_hastens_the_end_of_a_doubt(
+    sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shift_s: float
+) -> None:
+    doubt_s = 8.0
+    with machine(sim, tmp_path / "a", Timers(doubt_s=doubt_s)) as mount:
+        sim.faults.add(method="StartSession", status="UNAVAILABLE")
+        outcome = list[int]()
+        submit(mount, CLIP, outcome).join(60)
+        # Here alone: gRPC, which reckons its deadlines by it, would see two clocks.
+        monkeypatch.setattr(doubts, "time", types.SimpleNamespace(time=lambda: time.time() + shift_s))
+        submit(mount, CLIP, outcome).join(60)
+        assert outcome == [errno.EIO, 0]
+        first_s, second_s = (call.monotonic_s for call in sim.calls.entries() if call.method == "StartSession")
+        # A listing may lag behind a start for so long; it was asked for a little after the doubt began.
+        assert second_s - first_s > doubt_s - 2
 
 
 def test_a_lost_answer_is_found_where_the_server_does_not_repeat_the_marker(sim: Simulator, tmp_path: Path) -> None:

@@ -44,8 +44,9 @@ def endless(directory: Path) -> Simulator:
 class Unmounted:
     """One mount from its first listing to its end; a context manager."""
 
-    def __init__(self, client: ExportClient, state_directory: Path) -> None:
+    def __init__(self, client: ExportClient, state_directory: Path, timers: Timers | None = None) -> None:
         self._client = client
+        self._timers = timers or Timers()
         self._directory = state_directory
         self._thread = threading.Thread(target=lambda: trio.run(self._main))
         self._ready = threading.Event()
@@ -65,7 +66,7 @@ class Unmounted:
         self._token = trio.lowlevel.current_trio_token()
         with contextlib.closing(Journal(self._directory)) as journal:
             self.journal = journal
-            self.view = View(Settings(timers=Timers()), time.time())
+            self.view = View(Settings(timers=self._timers), time.time())
             catalog = self._catalog = Catalog(self._client, self.view, journal, lambda _notices: None)
             await catalog.refresh_cameras()
             await catalog.refresh()
