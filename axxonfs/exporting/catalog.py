@@ -64,7 +64,7 @@ class Catalog:
         self._finished: set[str] = set()  # own sessions whose end is in the journal
         self._undropped: set[str] = set()  # sessions that have gone, but not yet from the journal
         self._journal_fails = False
-        self._cameras_s = 0.0
+        self._cameras_s = -math.inf  # when they were asked for, on trio's clock
         view.known = journal.sessions()
 
     # -- calls --------------------------------------------------------------------
@@ -151,9 +151,16 @@ class Catalog:
 
     async def refresh_cameras(self) -> None:
         """List the cameras that can be exported."""
+        self._cameras_s = trio.current_time()
         listed = await self.call(lambda: self.client.list_cameras(timeout_s=CONTROL_TIMEOUT_S))
-        self._cameras_s = time.time()
-        self._notify(self.view.apply_cameras(cameras.cameras_of(listed), self._cameras_s))
+        self._notify(self.view.apply_cameras(cameras.cameras_of(listed), time.time()))
+
+    async def renew_cameras(self) -> None:
+        """Do the same where there is a list: it stays where that fails, which is no news of the sessions."""
+        try:
+            await self.refresh_cameras()
+        except errors.AxxonfsError as error:
+            log.info("cameras not listed, trying again later error=%s", error)
 
     async def probe(self) -> None:
         """List where that says whether reads should fail at once; for those who do not poll."""
@@ -177,8 +184,8 @@ class Catalog:
             self._poke = trio.Event()
             try:
                 await self.refresh()
-                if time.time() - self._cameras_s > CAMERAS_EVERY_S:
-                    await self.refresh_cameras()
+                if trio.current_time() - self._cameras_s > CAMERAS_EVERY_S:
+                    await self.renew_cameras()
             except errors.AxxonfsError as error:
                 self._note_failure(error)
             except Exception as error:

@@ -225,7 +225,8 @@ class Client:
                 return
             # Cameras first: a session is named once, with the name of its camera.
             if now_s - self._cameras_s > CAMERAS_EVERY_S:
-                await self._catalog.refresh_cameras()
+                first = self._cameras_s == -math.inf
+                await (self._catalog.refresh_cameras() if first else self._catalog.renew_cameras())
                 self._cameras_s = now_s
             await self._catalog.refresh()
             self._looked_s = now_s
