@@ -15,6 +15,8 @@ import zoneinfo
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import trio
+
 from axxonfs.core import errors, sessions, spec
 from axxonfs.core.view import Entry, SessionInfo
 from axxonfs.exporting.catalog import Catalog
@@ -45,7 +47,7 @@ class Starts:
         self._zone = zone
         self._outcome = outcome
         self._doubts = Doubts(catalog, tasks, intents, outcome)
-        self._cameras_s = time.time()
+        self._cameras_s = trio.current_time()
 
     def check(self, document: Mapping[str, Any]) -> spec.Resolved:
         """Resolve a document without starting it.
@@ -66,9 +68,9 @@ class Starts:
         try:
             return self.check(document)
         except errors.SpecError:
-            if time.time() - self._cameras_s < CAMERAS_FRESH_S:
+            if trio.current_time() - self._cameras_s < CAMERAS_FRESH_S:
                 raise
-        self._cameras_s = time.time()
+        self._cameras_s = trio.current_time()
         try:
             await self._catalog.refresh_cameras()
         except errors.AxxonfsError as error:

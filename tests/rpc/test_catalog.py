@@ -2,19 +2,22 @@
 
 import contextlib
 import time
+import types
 from pathlib import Path
 
+import pyfuse3
 import pytest
 import trio
 
 from axxonfs.core.timers import scaled
 from axxonfs.core.view import Settings, View
-from axxonfs.exporting import catalog
+from axxonfs.exporting import catalog, starts
 from axxonfs.exporting.records import NoRecords
 from axxonfs.fsspec import client
 from axxonfs.remote.exports import ExportClient
 from tests.rpc.file_systems import made_site
 from tests.rpc.support import TIMEOUT_S, connect, make_simulator
+from tests.rpc.unmounted import Unmounted, endless
 
 LISTINGS = 5
 
@@ -55,3 +58,19 @@ def test_without_a_mount_sessions_are_listed_though_cameras_are_not_any_more(
         site.sim.faults.add(method="ListCameras", status="PERMISSION_DENIED", times=1000)
         fs.invalidate_cache()
         assert fs.ls("", detail=False) == [session]
+
+
+def test_a_new_camera_is_looked_for_though_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starts, "CAMERAS_FRESH_S", 0.0)
+    with (
+        endless(tmp_path) as sim,
+        contextlib.closing(connect(sim, tmp_path)) as link,
+        Unmounted(ExportClient(link), tmp_path / "state") as mount,
+    ):
+        before = sim.calls.count("ListCameras")
+        monkeypatch.setattr(starts, "time", types.SimpleNamespace(time=lambda: time.time() - 3600))
+        with pytest.raises(pyfuse3.FUSEError):
+            mount.write('{"camera": "99", "live": true}', "new", "door.json")
+        assert sim.calls.count("ListCameras") == before + 1
