@@ -34,6 +34,8 @@ MAX_CONTROL_CALLS = 8
 # Starts may wait for 20 s each; they must not take the threads of those that look and keep alive.
 MAX_STARTS = 4
 MAX_KEEP_ALIVES = 4
+# Many sessions may be destroyed at once on a node that does not answer; one look for sessions, and one for cameras.
+MAX_LOOKS = 2
 
 Notify = Callable[[Sequence[Notice]], None]
 Listener = Callable[[Sequence[SessionInfo]], None]
@@ -54,6 +56,7 @@ class Catalog:
         self._notify = notify
         self._timers = view.settings.timers
         self._limiter = trio.CapacityLimiter(MAX_CONTROL_CALLS)
+        self._look_limiter = trio.CapacityLimiter(MAX_LOOKS)
         self._start_limiter = trio.CapacityLimiter(MAX_STARTS)
         self._keep_alive_limiter = trio.CapacityLimiter(MAX_KEEP_ALIVES)
         self._journal_limiter = trio.CapacityLimiter(1)
@@ -109,7 +112,7 @@ class Catalog:
             await self._refresh()
 
     async def _refresh(self) -> None:
-        listing = await self.call(lambda: self.client.list_sessions(timeout_s=CONTROL_TIMEOUT_S))
+        listing = await self.call(lambda: self.client.list_sessions(timeout_s=CONTROL_TIMEOUT_S), self._look_limiter)
         now_s = time.time()
         self.last_listing_s = now_s
         self._listings += 1
@@ -152,7 +155,7 @@ class Catalog:
     async def refresh_cameras(self) -> None:
         """List the cameras that can be exported."""
         self._cameras_s = trio.current_time()
-        listed = await self.call(lambda: self.client.list_cameras(timeout_s=CONTROL_TIMEOUT_S))
+        listed = await self.call(lambda: self.client.list_cameras(timeout_s=CONTROL_TIMEOUT_S), self._look_limiter)
         self._notify(self.view.apply_cameras(cameras.cameras_of(listed), time.time()))
 
     async def renew_cameras(self) -> None:

@@ -9,13 +9,13 @@ import pyfuse3
 import pytest
 import trio
 
-from axxonfs.core.timers import scaled
+from axxonfs.core.timers import Timers, scaled
 from axxonfs.core.view import Settings, View
 from axxonfs.exporting import catalog, starts
 from axxonfs.exporting.records import NoRecords
 from axxonfs.fsspec import client
 from axxonfs.remote.exports import ExportClient
-from tests.rpc.file_systems import made_site
+from tests.rpc.file_systems import archive_clip, made_site, pattern_file
 from tests.rpc.support import TIMEOUT_S, connect, make_simulator
 from tests.rpc.unmounted import Unmounted, endless
 
@@ -45,6 +45,29 @@ async def test_a_list_of_cameras_that_fails_is_no_news_of_the_sessions(
         assert stale == [None] * len(stale)
         assert view.stale_since_s is None
         assert view.cameras == before
+
+
+async def test_sessions_that_are_destroyed_on_a_node_that_does_not_answer_keep_nobody_from_looking(
+    tmp_path: Path,
+) -> None:
+    with make_simulator(tmp_path) as sim, contextlib.closing(connect(sim, tmp_path)) as link:
+        many = catalog.MAX_CONTROL_CALLS + 1
+        for _ in range(many):
+            sim.sessions.add(archive_clip(), files=[pattern_file(10)], user="somebody")
+        looking = catalog.Catalog(
+            ExportClient(link), View(Settings(timers=Timers()), time.time()), NoRecords(), lambda _notices: None
+        )
+        await looking.refresh()
+        hanging = sim.faults.add(method="DestroySession", action="delay", delay_s=60.0, times=1000)
+        async with trio.open_nursery() as nursery:
+            for entry in looking.view.entries.values():
+                nursery.start_soon(looking.destroy, entry)
+            wait = trio.to_thread.run_sync
+            assert await wait(sim.faults.wait_for_hits, hanging, catalog.MAX_CONTROL_CALLS, TIMEOUT_S)
+            with trio.fail_after(TIMEOUT_S / 2):
+                await looking.refresh()
+                await looking.refresh_cameras()
+            sim.faults.clear()
 
 
 def test_without_a_mount_sessions_are_listed_though_cameras_are_not_any_more(
