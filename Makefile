@@ -51,7 +51,7 @@ check: .venv/.setup-test
 
 # What was seen when things went wrong goes into docs/reliability.md. The soak takes MINUTES.
 reliability: .venv/.setup-test
-	AXXONFS_RECORD=1 AXXONFS_MATRIX=all AXXONFS_BLACK_HOLE_S=60 AXXONFS_CATALOGUE_MINUTES=60 AXXONFS_ORACLE_EXAMPLES=200 .venv/bin/python -m pytest --ignore=tests/faults/test_soak.py tests/faults
+	AXXONFS_RECORD=1 AXXONFS_MATRIX=all AXXONFS_BLACK_HOLE_S=60 AXXONFS_CATALOGUE_MINUTES=60 AXXONFS_PAIRS=200 AXXONFS_ORACLE_EXAMPLES=200 .venv/bin/python -m pytest --ignore=tests/faults/test_soak.py tests/faults
 	AXXONFS_JOB_FACTOR=60 .venv/bin/python -m pytest tests/rpc/test_fsspec_exports.py -k longer
 
 soak: .venv/.setup-test
