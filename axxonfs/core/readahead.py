@@ -201,9 +201,14 @@ class ReadAhead:
         self._streams.pop(stream, None)
         self._ending_bytes.pop(stream, None)
 
-    def idle(self, now_s: float) -> list[Action]:
-        """Return the stops of the streams that nobody used for a while."""
-        old = [number for number, stream in self._streams.items() if now_s - stream.used_s >= self._idle_s(stream)]
+    def idle(self, now_s: float, wanted: Sequence[int] = ()) -> list[Action]:
+        """Return the stops of the streams that nobody used for a while, nor waits for: at the places `wanted`."""
+        old = [
+            number
+            for number, stream in self._streams.items()
+            if now_s - stream.used_s >= self._idle_s(stream)
+            and not any(stream.next <= place < stream.demand for place in wanted)
+        ]
         return [action for number in old for action in self.stop(number)]
 
     def _idle_s(self, stream: _Stream) -> float:

@@ -155,7 +155,8 @@ class ResultReader:
 
     def stop_idle(self) -> None:
         """Cancel the streams that nobody used for a while."""
-        self._apply(self._policy.idle(trio.current_time()))
+        wanted = [first for wait in self._waits for first, _ in wait.missing]
+        self._apply(self._policy.idle(trio.current_time(), wanted))
 
     def stop_stream(self, stream: int) -> None:
         """Cancel one stream."""

@@ -339,6 +339,13 @@ def test_idle_streams_are_closed() -> None:
     assert server.policy.streams == 0
 
 
+def test_a_stream_is_not_idle_while_somebody_waits_for_it() -> None:
+    server = Server(10)
+    server.ask(0, 1)
+    assert server.policy.idle(10.0, [N]) == []
+    assert server.policy.idle(10.0, [2 * N]) == [Stop(0)]
+
+
 def test_an_idle_wide_stream_is_closed_sooner_unless_somebody_waits_for_it() -> None:
     server = Server(400, fast_line())
     for place in range(0, 100, 2):

@@ -21,3 +21,22 @@ async def test_a_download_counts_as_use_of_the_session_when_it_begins(
             await read(result, offset, BLOCK)
         assert len(touched) == len(wire.streams)
         assert touched[-1] < trio.current_time() / 2
+
+
+async def test_a_read_that_takes_a_narrow_line_long_is_brought_by_one_stream(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """A READ of a MiB at 320 kbit/s: longer than unused streams live, and within the read timeout."""
+    async with wired(monkeypatch, cache_bytes=48 * MIB, round_trip_s=0.1, bytes_per_s=40e3) as (wire, pool):
+        result = result_of(pool, 32 * MIB)
+
+        async def keep_house() -> None:
+            while True:
+                await trio.sleep(1.0)
+                result.stop_idle()
+
+        wire.nursery.start_soon(keep_house)
+        began_s = trio.current_time()
+        await read(result, 0, MIB)
+        assert trio.current_time() - began_s < 30.0
+        assert len(wire.streams) == 1
