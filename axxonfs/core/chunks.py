@@ -26,7 +26,7 @@ class ChunkSizeClampedError(errors.StreamBrokenError):
 
 
 class CountedAnewError(errors.StreamBrokenError):
-    """The server counts chunks otherwise than was learnt before; ask again, and learn it anew."""
+    """The server counts chunks from the start of the file, other than was learnt before; ask again, and learn it."""
 
 
 def chunk_count(file_size_bytes: int, chunk_size_bytes: int) -> int:
@@ -53,7 +53,9 @@ class ChunkStream:
 
     Whether a server counts `index` from the start of the file or from the start
     of the call is unknown; `relative` is learnt from the first chunk of a call
-    that starts past 0 (None until then) and holds for the server until a call contradicts it.
+    that starts past 0 (None until then). What counts from the start of a call may
+    turn out to count from that of the file. The other way round it is taken for a
+    server that began at a wrong place: its chunks would look the same.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class ChunkStream:
 
         Raises:
             ChunkSizeClampedError: the first chunk is shorter than asked for, in whole KiB.
-            CountedAnewError: the first chunk is the one that was due if counted otherwise.
+            CountedAnewError: the first chunk is the one that was due if counted from the start of the file.
             WrongBytesError: it is not the chunk that was due, or not of its length.
         """
         due = chunk_length(self._next, self._chunk_size_bytes, self._file_size_bytes)
@@ -96,14 +98,14 @@ class ChunkStream:
 
     def _check_index(self, index: int) -> None:
         counted_from_start = self._next - self._start
-        plausible = index in (self._next, counted_from_start)
         # From an index that is neither nothing is learnt.
-        if self.relative is None and self._start > 0 and plausible:
+        if self.relative is None and self._start > 0 and index in (self._next, counted_from_start):
             self.relative = index != self._next
         expected = counted_from_start if self.relative else self._next
         if index != expected:
-            # An update of the server may change it; in the middle of a call nothing may.
-            kind = CountedAnewError if plausible and self._next == self._start else errors.WrongBytesError
+            # In the middle of a call nothing may change it.
+            anew = index == self._next == self._start
+            kind = CountedAnewError if anew else errors.WrongBytesError
             raise kind(f"chunk {index} came where {expected} was due")
 
     def _explain_length(self, length: int, due: int) -> None:

@@ -69,10 +69,17 @@ def test_any_other_index_is_wrong_and_teaches_nothing(index: int, *, relative: b
     assert checked.relative is relative
 
 
-@pytest.mark.parametrize(("index", "relative"), [(0, False), (1, True)])
-def test_a_first_chunk_counted_otherwise_than_was_learnt_says_so(index: int, *, relative: bool) -> None:
-    with pytest.raises(chunks.CountedAnewError, match=f"chunk {index} came"):
-        stream(start=1, relative=relative).accept(index, 4096)
+def test_a_first_chunk_counted_from_the_start_of_the_file_corrects_what_was_learnt() -> None:
+    with pytest.raises(chunks.CountedAnewError, match="chunk 1 came where 0 was due"):
+        stream(start=1, relative=True).accept(1, 4096)
+
+
+def test_where_chunks_were_counted_from_the_start_of_the_file_one_from_the_beginning_is_wrong() -> None:
+    # A server that ignores where to begin sends the same.
+    checked = stream(start=1, relative=False)
+    with pytest.raises(errors.WrongBytesError, match="chunk 0 came where 1 was due"):
+        checked.accept(0, 4096)
+    assert checked.relative is False
 
 
 @pytest.mark.parametrize(("index", "relative"), [(1, False), (2, True)])
