@@ -257,6 +257,11 @@ def keep_alive_due(session: Session, facts: Facts, timers: Timers, now_s: float)
     return not _within(facts.touched_s, _cadence_s(session, timers), now_s)
 
 
+def keep_alive_order(session: Session, facts: Facts, timers: Timers) -> tuple[float, float]:
+    """Return what to sort by who asks for several states: what the server lets go soonest, then who waits longest."""
+    return _cadence_s(session, timers), facts.asked_s or 0.0
+
+
 def keep_alive_late_s(session: Session, facts: Facts, timers: Timers, now_s: float) -> float:
     """Return by how many seconds a keep-alive is overdue; 0 where none is, or none is needed."""
     if facts.touched_s is None or not kept_because(session, facts, timers, now_s):

@@ -1,6 +1,7 @@
 """The picture of the server, kept in step with it."""
 
 import contextlib
+import math
 import time
 import types
 from pathlib import Path
@@ -16,6 +17,7 @@ from axxonfs.exporting.records import NoRecords
 from axxonfs.fsspec import client
 from axxonfs.remote.exports import ExportClient
 from tests.rpc.file_systems import archive_clip, made_site, pattern_file
+from tests.rpc.simulated import live_clip
 from tests.rpc.support import TIMEOUT_S, connect, make_simulator
 from tests.rpc.unmounted import Unmounted, endless
 
@@ -68,6 +70,29 @@ async def test_sessions_that_are_destroyed_on_a_node_that_does_not_answer_keep_n
                 await looking.refresh()
                 await looking.refresh_cameras()
             sim.faults.clear()
+
+
+async def test_sessions_on_a_node_that_does_not_answer_take_no_keep_alive_from_a_live_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factor = 30.0  # five minutes are ten seconds
+    monkeypatch.setattr(catalog, "CONTROL_TIMEOUT_S", 0.5)
+    with make_simulator(tmp_path, time_factor=factor) as sim, contextlib.closing(connect(sim, tmp_path)) as link:
+        for _ in range(4 * catalog.KEEP_ALIVES_A_ROUND):
+            session_id = sim.sessions.add(archive_clip(), files=[pattern_file(10)], user="somebody")
+            sim.faults.add(method="GetSessionState", action="delay", delay_s=2.0, times=1000, session_id=session_id)
+        session = sim.sessions.start(live_clip(), "somebody").session_id
+        timers = scaled(factor)
+        view = View(Settings(timers=timers), time.time())
+        keeping = catalog.Catalog(ExportClient(link), view, NoRecords(), lambda _notices: None)
+        await keeping.refresh()
+        for entry in view.entries.values():
+            entry.facts.keep_until_s = math.inf
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keeping.keep_alive)
+            await trio.sleep(1.5 * timers.live_clip_s)
+            nursery.cancel_scope.cancel()
+        assert sim.sessions.record(session).running
 
 
 def test_without_a_mount_sessions_are_listed_though_cameras_are_not_any_more(

@@ -181,7 +181,7 @@ def test_a_server_that_begins_to_cut_chunks_shorter_sends_no_wrong_end_of_a_file
         assert fs.cat_file(path, start=160 * CHUNK) == data[160 * CHUNK :]
 
 
-def test_a_server_that_counts_chunks_from_the_start_of_the_file_from_some_day_on_is_read_all_the_same(tmp_path: Path) -> None:
+def test_a_server_that_counts_chunks_from_the_start_of_the_file_from_some_day_on_is_read(tmp_path: Path) -> None:
     with made_site(tmp_path) as site:
         fs = site.fs()
         for counting in ("relative", "absolute"):

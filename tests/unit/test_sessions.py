@@ -141,6 +141,12 @@ def test_a_clock_that_was_set_back_puts_no_keep_alive_off(record: sessions.Sessi
     assert not sessions.keep_alive_due(record, touched, TIMERS, NOW_S + 1)
 
 
+def test_live_clips_are_asked_for_first_and_then_who_waits_longest() -> None:
+    waiting = [(COMPLETED, 5.0), (RUNNING, 7.0), (COMPLETED, None), (LIVE, 9.0), (LIVE, 8.0)]
+    ordered = sorted(waiting, key=lambda pair: sessions.keep_alive_order(pair[0], Facts(asked_s=pair[1]), TIMERS))
+    assert ordered == [(LIVE, 8.0), (LIVE, 9.0), (RUNNING, 7.0), (COMPLETED, None), (COMPLETED, 5.0)]
+
+
 def test_the_cadences_leave_room_for_lost_calls() -> None:
     assert TIMERS.live_clip_s / TIMERS.keep_live_clip_s >= 4
     assert TIMERS.running_s / TIMERS.keep_running_s >= 4
