@@ -114,7 +114,7 @@ class Catalog:
             await self._refresh()
 
     async def _refresh(self) -> None:
-        listing = await self.call(lambda: self.client.list_sessions(timeout_s=CONTROL_TIMEOUT_S), self._look_limiter)
+        listing = await self.call(self.client.list_sessions, self._look_limiter)
         now_s = time.time()
         self.last_listing_s = now_s
         self._listings += 1
@@ -157,7 +157,7 @@ class Catalog:
     async def refresh_cameras(self) -> None:
         """List the cameras that can be exported."""
         self._cameras_s = trio.current_time()
-        listed = await self.call(lambda: self.client.list_cameras(timeout_s=CONTROL_TIMEOUT_S), self._look_limiter)
+        listed = await self.call(self.client.list_cameras, self._look_limiter)
         self._notify(self.view.apply_cameras(cameras.cameras_of(listed), time.time()))
 
     async def renew_cameras(self) -> None:

@@ -20,7 +20,9 @@ from axxonfs.wire import export_pb2 as export
 from axxonfs.wire import export_service_pb2 as service
 
 START_TIMEOUT_S = 20.0
-LISTING_TIMEOUT_S = 20.0
+# Ten thousand sessions are a hundred pages, one after the other: 20 s at a round trip of 200 ms.
+LISTING_TIMEOUT_S = 60.0
+PAGE_TIMEOUT_S = 10.0
 
 _EXPORT_AGENT = 6  # CT_EXPORT_AGENT
 PAGE_SIZE = 100  # what live clients ask for
@@ -44,6 +46,7 @@ class ExportClient:
         A session that moved to another page meanwhile appears once, as seen last.
 
         Raises:
+            DeadlineError: `timeout_s` have passed, or 10 s for one page.
             ServerAwayError: also if the pages do not end.
         """
 
@@ -95,6 +98,7 @@ class ExportClient:
         """Return every camera with its archives; one whose node does not answer stays as incomplete as it came.
 
         Raises:
+            DeadlineError: `timeout_s` have passed, or 10 s for one page.
             ServerAwayError: also if the pages do not end.
         """
         deadline_s = time.monotonic() + timeout_s
@@ -109,7 +113,7 @@ class ExportClient:
         listed = {camera.access_point: camera for camera in _pages(page, timeout_s) if camera.access_point}
         incomplete = [camera.access_point for camera in listed.values() if camera.incomplete]
         for start in range(0, len(incomplete), PAGE_SIZE):
-            self._complete(listed, incomplete[start : start + PAGE_SIZE], deadline_s - time.monotonic())
+            self._complete(listed, incomplete[start : start + PAGE_SIZE], _page_s(deadline_s))
         return list(listed.values())
 
     def list_agents(self, timeout_s: float = LOOKUP_TIMEOUT_S) -> list[domain.Component]:
@@ -218,14 +222,19 @@ def _last(tokens: Iterable[str]) -> str:
     return next(filter(None, reversed([*tokens])), "")
 
 
+def _page_s(deadline_s: float) -> float:
+    """Return how long the next page may take."""
+    return min(PAGE_TIMEOUT_S, max(0.0, deadline_s - time.monotonic()))
+
+
 def _pages(page: Callable[[str, float], tuple[list[_Item], str]], timeout_s: float) -> list[_Item]:
-    """Return the items of all pages, under one deadline."""
+    """Return the items of all pages, under one deadline, and one for each."""
     deadline_s = time.monotonic() + timeout_s
     items: list[_Item] = []
     token, seen = "", set[str]()
     while token not in seen and len(seen) < _MOST_PAGES and len(items) < _MOST_SESSIONS:
         seen.add(token)
-        more, token = page(token, max(0.0, deadline_s - time.monotonic()))
+        more, token = page(token, _page_s(deadline_s))
         items += more
         if not token:
             return items

@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
@@ -15,6 +16,7 @@ import grpc
 import pytest
 
 from axxonfs.core import errors
+from axxonfs.remote import exports
 from axxonfs.remote.channel import Link
 from axxonfs.remote.exports import ExportClient, SessionInfo
 from axxonfs.remote.login import Credentials
@@ -381,6 +383,21 @@ def endless(tokens: Iterator[str]) -> Callable[[object, object], Iterator[export
         yield export_service_pb2.ListSessionsResponse(next_page_token=next(tokens))
 
     return answer
+
+
+def test_many_pages_have_longer_than_one(
+    simulator: Simulator, client: ExportClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "PAGE_TIMEOUT_S", 1.0)
+    started = {client.start_session(clip(client)) for _ in range(5)}
+    simulator.faults.add(method="ListSessions", action="delay", delay_s=0.3, times=100)
+    began_s = time.monotonic()
+    assert {info.session.id for info in client.list_sessions(page_size=1)} == started
+    assert time.monotonic() - began_s > exports.PAGE_TIMEOUT_S
+    simulator.faults.clear()
+    simulator.faults.add(method="ListSessions", action="delay", delay_s=TIMEOUT_S, times=1)
+    with pytest.raises(errors.DeadlineError):
+        client.list_sessions(page_size=1)
 
 
 @pytest.mark.parametrize("tokens", [["a"] * 9, ["a", "b", "a"], [str(number) for number in range(2000)]])
