@@ -210,11 +210,11 @@ class Work:
         self._board.copied(name, copy.name, copy.size)
 
     def end(self, item: Item, outcome: Outcome, why: str) -> None:
-        """Note how an export came out, and tidy up after it."""
-        self._notes.note({"event": "ended", "name": item.name, "outcome": outcome.value, "why": why})
-        self._board.ended(item.name, outcome, why)
+        """Tidy up after an export, and note how it came out: nobody comes back to what has that note."""
         if isinstance(self._notes, Folder):
             self._mounted.tidy(self.label(item))
+        self._notes.note({"event": "ended", "name": item.name, "outcome": outcome.value, "why": why})
+        self._board.ended(item.name, outcome, why)
 
 
 class _Source:
