@@ -135,9 +135,13 @@ class ReadAhead:
         self._ending_bytes: dict[int, int] = {}  # what streams have in flight that were stopped and not ended yet
         self._next_stream = 0
         self.readers = 1
-        # How much a stream may have in flight at most, for a seek or else for a run, where so many bytes are about to
-        # be given back.
-        self.most_in_flight: Callable[[bool, int], float] = lambda _seek, _ending_bytes: math.inf
+        # How much a stream may have in flight at most: for a seek, or else for a run.
+        self.most_in_flight: Callable[[bool], float] = lambda _seek: math.inf
+
+    @property
+    def ending_bytes(self) -> int:
+        """What streams have in flight that were stopped and are about to end."""
+        return sum(self._ending_bytes.values())
 
     @property
     def streams(self) -> int:
@@ -247,8 +251,7 @@ class ReadAhead:
         """Return how much one more stream may have in flight."""
         left = self._shared_bytes - sum(stream.in_flight_bytes for stream in self._streams.values())
         # A run takes what is left; a stream that begins leaves something for the next one.
-        most = self.most_in_flight(seek, sum(self._ending_bytes.values()))
-        return min(most, left / _RUN_PER_WINDOW if seek else left)
+        return min(self.most_in_flight(seek), left / _RUN_PER_WINDOW if seek else left)
 
     @property
     def _gap_bytes(self) -> float:

@@ -55,6 +55,13 @@ class Streams(Protocol):
     def session_id(self) -> str:
         """Whose result it is."""
 
+    @property
+    def ending_bytes(self) -> int:
+        """What streams have in flight that were stopped and are about to end."""
+
+    def left_open(self) -> list[tuple[float, int]]:
+        """Return the same as `unused` where nobody has the result open any more."""
+
     def unused(self) -> list[tuple[float, int]]:
         """Return when each stream that nobody waits for was last used, and its number."""
 
@@ -111,6 +118,22 @@ class Pool:
         """Let a result and its chunks go."""
         self._readers.pop(reader, None)
         self.counters.wasted_bytes += self.cache.drop_file(file)
+
+    def most_in_flight(self, *, seek: bool) -> float:
+        """Return how much one more stream may have in flight.
+
+        Where a seek would get less than the line holds, streams of results that nobody has open make room for it.
+        """
+        while (most_bytes := self._most_in_flight(seek=seek)) < self.line.seek_bytes and seek:
+            left = [(used_s, stream, reader) for reader in self._readers for used_s, stream in reader.left_open()]
+            if not left:
+                break
+            _stop_oldest(left)
+        return most_bytes
+
+    def _most_in_flight(self, *, seek: bool) -> float:
+        ending_bytes = sum(reader.ending_bytes for reader in self._readers)
+        return self.budget.most_in_flight(seek=seek, ending_bytes=ending_bytes)
 
     def take(self, in_flight_bytes: int) -> None:
         """Take note of a stream that is going to have so much in flight: the cache makes room for it."""
@@ -185,8 +208,7 @@ class Pool:
             return
         unused = [(used_s, stream, reader) for reader in readers for used_s, stream in reader.unused()]
         if unused:
-            _, stream, reader = min(unused, key=lambda row: row[0])
-            reader.stop_stream(stream)
+            _stop_oldest(unused)
 
     def clamp(self, chunk_size_bytes: int) -> None:
         """Go on with no larger chunks than the server is willing to send."""
@@ -195,3 +217,9 @@ class Pool:
             self.sizes = readahead.Sizes(chunk_size_bytes, chunk_size_bytes)
         else:
             self.sizes = readahead.Sizes(narrow, chunk_size_bytes)
+
+
+def _stop_oldest(unused: Sequence[tuple[float, int, Streams]]) -> None:
+    """Stop the stream of which the last use was first: when it was, its number, whose it is."""
+    _, stream, reader = min(unused, key=lambda row: row[0])
+    reader.stop_stream(stream)

@@ -76,9 +76,7 @@ class ResultReader:
         self._file = pool.add(self)
         limits = limits or pool.limits
         self._policy = readahead.ReadAhead(source.size_bytes, pool.sizes, pool.line, limits)
-        self._policy.most_in_flight = lambda seek, ending_bytes: pool.budget.most_in_flight(
-            seek=seek, ending_bytes=ending_bytes
-        )
+        self._policy.most_in_flight = lambda seek: pool.most_in_flight(seek=seek)
         # Where nothing is read ahead, nothing is taken that nobody asked for, though it may have come.
         self._most_at_once = None if limits.max_window else 1
         self._waits: dict[_Wait, None] = {}
@@ -161,6 +159,15 @@ class ResultReader:
     def stop_stream(self, stream: int) -> None:
         """Cancel one stream."""
         self._apply(self._policy.stop(stream))
+
+    @property
+    def ending_bytes(self) -> int:
+        """What streams have in flight that were stopped and are about to end."""
+        return self._policy.ending_bytes
+
+    def left_open(self) -> list[tuple[float, int]]:
+        """Return the same as `unused` where nobody has the result open any more."""
+        return [] if self._pool.cache.readers(self._file) else self.unused()
 
     def unused(self) -> list[tuple[float, int]]:
         """Return when each stream that nobody waits for was last used, and its number."""

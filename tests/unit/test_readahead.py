@@ -202,8 +202,8 @@ def test_a_wide_stream_that_nobody_has_asked_for_yet_ends_with_the_next_seek() -
     assert server.open[wide][0] >= place
     ending: list[int] = []
 
-    def most_in_flight(_seek: bool, ending_bytes: int) -> float:  # noqa: FBT001 - as the policy calls it
-        ending.append(ending_bytes)
+    def most_in_flight(_seek: bool) -> float:  # noqa: FBT001 - as the policy calls it
+        ending.append(server.policy.ending_bytes)
         return math.inf
 
     server.policy.most_in_flight = most_in_flight
@@ -268,7 +268,7 @@ def test_a_reader_that_never_waits_stays_narrow() -> None:
 
 def test_where_the_mount_has_no_room_streams_stay_narrow() -> None:
     server = Server(200, fast_line())
-    server.policy.most_in_flight = lambda _seek, _ending_bytes: 0
+    server.policy.most_in_flight = lambda _seek: 0
     for place in range(0, 200, 2):
         server.read(place, place + 1)
     assert server.wide == 0

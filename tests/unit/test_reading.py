@@ -40,3 +40,29 @@ async def test_a_read_that_takes_a_narrow_line_long_is_brought_by_one_stream(
         await read(result, 0, MIB)
         assert trio.current_time() - began_s < 30.0
         assert len(wire.streams) == 1
+
+
+async def test_streams_of_results_that_nobody_has_open_make_room_for_a_seek(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """They stay for a while, for whoever opens the result again, and have megabytes in flight."""
+    async with wired(monkeypatch, cache_bytes=64 * MIB, round_trip_s=0.02, bytes_per_s=500e6) as (_, pool):
+        taken: list[int] = []
+        take = pool.take
+
+        def noted(in_flight_bytes: int) -> None:
+            taken.append(in_flight_bytes)
+            take(in_flight_bytes)
+
+        monkeypatch.setattr(pool, "take", noted)
+        closed, still_open, other = (result_of(pool, 512 * MIB) for _ in range(3))
+        for result in (closed, still_open):
+            for place in range(1, 401, 80):
+                await read(result, place * MIB, BLOCK)
+        closed.leave(None)
+        pool.budget.take(int(4 * pool.budget.most_in_flight(seek=True) - 3.5 * pool.line.seek_bytes))
+        assert pool.budget.most_in_flight(seek=True) < pool.line.seek_bytes
+        await read(other, 301 * MIB, BLOCK)
+        assert taken[-1] == pool.line.seek_bytes
+        assert not closed.unused()
+        assert still_open.unused()
