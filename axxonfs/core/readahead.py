@@ -112,8 +112,7 @@ class _Stream:
     chunk_bytes: int
     in_flight_bytes: int
     window: int = 0
-    # Where the run was behind which it began; None once somebody has asked for a byte of it, or where there was none.
-    follows: int | None = None
+    follows: int | None = None  # the stream behind which it began, until somebody asks for a byte of it
     late_bytes: int = 0  # asked for after the start, and not here then
     backward: int = 0  # steps in a row that each ended a little before where the last one began
 
@@ -186,7 +185,7 @@ class ReadAhead:
             return []
         state = self._streams[stream]
         state.next = end
-        return self.stop(stream) if end >= self._bound(stream) else self._bettered(state)
+        return self.stop(stream) if end >= self._bound(stream) else self._bettered(stream)
 
     def has_room(self, stream: int, most_ahead: int) -> bool:
         """Whether the stream may fetch its next chunk now: at most `most_ahead` further than anybody asked for."""
@@ -278,7 +277,7 @@ class ReadAhead:
 
     def _start(self, place: int, stop: int, now_s: float) -> list[Action]:
         # Whoever seeks leaves a place; what is fetched ahead there delays what is wanted here, and takes its room.
-        actions = self._left_behind(place) if self.readers <= 1 else []
+        actions = self._left_behind() if self.readers <= 1 else []
         if len(self._streams) >= self._limits.max_streams + max(1, self.readers) - 1:
             unused = self.unused()
             if not unused:
@@ -292,14 +291,14 @@ class ReadAhead:
         stream = _Stream(offset, offset, stop, now_s, chunk_bytes, in_flight_bytes, backward=backward)
         return [*actions, self._open(stream)]
 
-    def _left_behind(self, place: int) -> list[Action]:
-        """Let no stream run ahead, and stop those that began in vain: what they follow was left for `place`."""
-        in_vain = []
-        for number, stream in self._streams.items():
+    def _left_behind(self) -> list[Action]:
+        """Let no stream run ahead, and stop those that began in vain.
+
+        One whose predecessor has ended stays: it alone knows the place, for whoever comes back or goes on.
+        """
+        for stream in self._streams.values():
             stream.window = stream.late_bytes = 0
-            # A place in what it follows is no seek: the stream that brought it broke.
-            if stream.follows is not None and not stream.follows <= place <= stream.start:
-                in_vain.append(number)
+        in_vain = [number for number, stream in self._streams.items() if stream.follows in self._streams]
         return [action for number in in_vain for action in self.stop(number)]
 
     def _means(self, *, run: bool) -> tuple[int, int]:
@@ -341,10 +340,11 @@ class ReadAhead:
         # The first step past what a stream was started for already tells a run from a probe.
         grown = min(max(self.sizes.narrow, 2 * stream.window), (stop - stream.start) // _RUN_PER_WINDOW)
         stream.window = min(self._limits.max_window, max(stream.window, grown))
-        return [*self._bettered(stream), Continue(number)]
+        return [*self._bettered(number), Continue(number)]
 
-    def _bettered(self, stream: _Stream) -> list[Action]:
+    def _bettered(self, number: int) -> list[Action]:
         """Let a stream that can do more take over behind what another one has in flight."""
+        stream = self._streams[number]
         in_flight_end = stream.next + stream.in_flight_bytes
         run = stream.late_bytes >= max(_LATE_BYTES, _LATE_SHARE * (stream.demand - stream.start))
         # The line turned out to hold more than was thought when the stream began, and that much is asked for.
@@ -364,5 +364,5 @@ class ReadAhead:
         demand, stream.demand = stream.demand, start
         after = max(demand, start + chunk_bytes)
         better = _Stream(start, start, after, stream.used_s, chunk_bytes, in_flight_bytes, stream.window)
-        better.follows = stream.next if demand <= start else None
+        better.follows = number if demand <= start else None
         return [self._open(better)]

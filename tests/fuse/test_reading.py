@@ -254,8 +254,8 @@ def test_a_player_that_reads_head_tail_and_middle_restarts_nothing(shared_rig: R
         read(13 * MIB, 2 * MIB)  # a seek
         read(3 * MIB, MIB)  # and back
         read(15 * MIB, MIB)  # and forth
-    # Three places, and at each a wide stream that took over at most, and once more where a seek ended it before use.
-    assert 3 <= len(shared_rig.downloads()) <= 9
+    # Three places, and at each a wide stream that took over at most.
+    assert 3 <= len(shared_rig.downloads()) <= 6
 
 
 def test_reading_in_random_order_does_not_fetch_the_file_again_and_again(shared_rig: Rig) -> None:

@@ -192,12 +192,17 @@ def test_elsewhere_on_a_slow_line_and_in_a_small_file_it_does_not(line: Line, fi
     assert (server.wide, server.started) == (0, 1)
 
 
-def test_a_wide_stream_that_nobody_has_asked_for_yet_ends_with_the_next_seek() -> None:
-    server = Server(2000, fast_line())
-    place = 100
+def run_until_wide() -> tuple[Server, int]:
+    """Read on until a wide stream begins; return who serves it, and the next place to read."""
+    server, place = Server(2000, fast_line()), 100
     while not server.wide:
         server.read(place, place + 1)
         place += 2
+    return server, place
+
+
+def test_a_wide_stream_that_nobody_has_asked_for_yet_ends_with_the_next_seek() -> None:
+    server, place = run_until_wide()
     narrow, wide = server.open
     assert server.open[wide][0] >= place
     ending: list[int] = []
@@ -219,11 +224,7 @@ def test_a_wide_stream_that_nobody_has_asked_for_yet_ends_with_the_next_seek() -
 
 
 def test_a_wide_stream_that_nobody_has_asked_for_yet_outlives_the_break_of_what_it_follows() -> None:
-    server = Server(2000, fast_line())
-    place = 100
-    while not server.wide:
-        server.read(place, place + 1)
-        place += 2
+    server, place = run_until_wide()
     narrow, wide = server.open
     server.policy.on_end(narrow)
     del server.open[narrow]
