@@ -3,7 +3,7 @@
 A stream holds bytes outside of the cache: in gRPC, where they wait as soon as its
 reader is slower than the line, and between its thread and the event loop. All of
 it counts. Streams may take three quarters: the cache keeps enough for each reader
-to find a chunk again of which it has read a part. Where little is left, the next
+to find a chunk again of which it has read a part, and lends half of that for moments. Where little is left, the next
 stream gets less in flight, which makes it slower, and nothing fails. Pure.
 """
 

@@ -3,6 +3,7 @@
 Belongs to the event loop. Imports core and remote.
 """
 
+import collections
 import dataclasses
 import logging
 import time
@@ -104,19 +105,17 @@ class Pool:
         self.relative_index: bool | None = None  # how this server counts chunks, once seen
         self._rate_limit_bytes = rate_limit_bytes
         self._next_fetch_s = 0.0
-        self._readers: dict[Streams, None] = {}
+        self._streaming: collections.Counter[Streams] = collections.Counter()  # who has streams, and how many
         self._warm: set[int] = set()
         self._next_file = 0
 
-    def add(self, reader: Streams) -> int:
+    def add(self) -> int:
         """Take a result in; return the number of its chunks in the cache."""
-        self._readers[reader] = None
         self._next_file += 1
         return self._next_file
 
-    def remove(self, reader: Streams, file: int) -> None:
+    def remove(self, file: int) -> None:
         """Let a result and its chunks go."""
-        self._readers.pop(reader, None)
         self.counters.wasted_bytes += self.cache.drop_file(file)
 
     def most_in_flight(self, *, seek: bool) -> float:
@@ -125,24 +124,28 @@ class Pool:
         Where a seek would get less than the line holds, streams of results that nobody has open make room for it.
         """
         while (most_bytes := self._most_in_flight(seek=seek)) < self.line.seek_bytes and seek:
-            left = [(used_s, stream, reader) for reader in self._readers for used_s, stream in reader.left_open()]
+            left = [(used_s, stream, reader) for reader in self._streaming for used_s, stream in reader.left_open()]
             if not left:
                 break
             _stop_oldest(left)
         return most_bytes
 
     def _most_in_flight(self, *, seek: bool) -> float:
-        ending_bytes = sum(reader.ending_bytes for reader in self._readers)
+        ending_bytes = sum(reader.ending_bytes for reader in self._streaming)
         return self.budget.most_in_flight(seek=seek, ending_bytes=ending_bytes)
 
-    def take(self, in_flight_bytes: int) -> None:
+    def take(self, reader: Streams, in_flight_bytes: int) -> None:
         """Take note of a stream that is going to have so much in flight: the cache makes room for it."""
+        self._streaming[reader] += 1
         self.budget.take(in_flight_bytes)
         self.cache.budget_bytes = self.budget.cache_bytes
         self.counters.wasted_bytes += self.cache.shrink(trio.current_time())
 
-    def give_back(self, in_flight_bytes: int) -> None:
+    def give_back(self, reader: Streams, in_flight_bytes: int) -> None:
         """Take note of the end of such a stream."""
+        self._streaming[reader] -= 1
+        if not self._streaming[reader]:
+            del self._streaming[reader]
         self.budget.give_back(in_flight_bytes)
         self.cache.budget_bytes = self.budget.cache_bytes
 
@@ -201,9 +204,9 @@ class Pool:
     def make_room(self, session_id: str) -> None:
         """Stop the stream that was unused for longest, where all are taken and one of those is unused."""
         if self.slots.available_tokens <= 0:
-            readers = list(self._readers)
+            readers = list(self._streaming)
         elif self.slots_of(session_id).available_tokens <= 0:
-            readers = [reader for reader in self._readers if reader.session_id == session_id]
+            readers = [reader for reader in self._streaming if reader.session_id == session_id]
         else:
             return
         unused = [(used_s, stream, reader) for reader in readers for used_s, stream in reader.unused()]

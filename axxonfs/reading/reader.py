@@ -73,7 +73,7 @@ class ResultReader:
     def __init__(self, pool: Pool, source: Source, limits: readahead.Limits | None = None) -> None:
         self._pool = pool
         self._source = source
-        self._file = pool.add(self)
+        self._file = pool.add()
         limits = limits or pool.limits
         self._policy = readahead.ReadAhead(source.size_bytes, pool.sizes, pool.line, limits)
         self._policy.most_in_flight = lambda seek: pool.most_in_flight(seek=seek)
@@ -147,7 +147,7 @@ class ResultReader:
         """Cancel all streams, let the cached chunks go, and fail the reads that wait."""
         self._closed = errors.ServerAwayError("the mount ends")
         self._apply(self._policy.stop_all())
-        self._pool.remove(self, self._file)
+        self._pool.remove(self._file)
         for wait in self._waits:
             wait.wake.set()
 
@@ -268,7 +268,7 @@ class ResultReader:
                     self._resume[stream] = trio.Event()
                     self._scopes[stream] = trio.CancelScope()
                     self._pool.make_room(self.session_id)
-                    self._pool.take(action.in_flight_bytes)
+                    self._pool.take(self, action.in_flight_bytes)
                     self._pool.tasks.start(self._run, action)
                 case readahead.Continue(stream):
                     self._resume[stream].set()
@@ -299,7 +299,7 @@ class ResultReader:
             broken = errors.WrongBytesError(f"unexpected: {error!r}")
             raise
         finally:
-            self._pool.give_back(start.in_flight_bytes)
+            self._pool.give_back(self, start.in_flight_bytes)
             del self._scopes[stream], self._resume[stream]
             self._policy.on_end(stream)
             self._wake_unserved(broken)
