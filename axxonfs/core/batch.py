@@ -21,8 +21,8 @@ from axxonfs.core.errors import SpecError
 
 MOST_ORDERS = 10_000
 _INSTANTS = ("from", "to", "at")
-_OPTION_OF = {"from": "--from", "to": "--until", "at": "--at", "format": "--format", "camera": "--camera"}
 _ELSEWHERE = {"camera": "--camera", "cameras": "--camera", "from": "--from", "to": "--until", "at": "--at"}
+_OPTION_OF = {**_ELSEWHERE, "format": "--format"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

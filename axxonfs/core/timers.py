@@ -10,6 +10,12 @@ cadences are chosen so that three calls in a row may be lost before a timer ends
 
 import dataclasses
 
+# What somebody waits who started an export and got no answer: its session is looked for so long, and so often. Where
+# the server or the line said at once that the start failed, a complete listing a while after that is enough.
+LOOK_FOR_S = 10.0
+LOOK_EVERY_S = 1.0
+LISTED_AFTER_S = 3.0
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Timers:

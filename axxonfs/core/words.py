@@ -6,6 +6,9 @@ Pure; imports nothing of ours.
 import difflib
 from collections.abc import Iterable
 
+# Of a start that got no answer.
+NOT_LISTED = "the server lists no such export: as far as that tells, it was not started"
+
 _SHOWN_CHARACTERS = 120  # an access point has to fit
 
 

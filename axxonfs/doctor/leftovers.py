@@ -10,18 +10,12 @@ import time
 
 from axxonfs.core import errors
 from axxonfs.core.options import file_name_of, marker_of, same_export
+from axxonfs.core.timers import LISTED_AFTER_S, LOOK_EVERY_S, LOOK_FOR_S
+from axxonfs.core.words import NOT_LISTED
 from axxonfs.remote.exports import ExportClient
 from axxonfs.wire import export_pb2 as export
 
 CURE = "the server deletes it an hour after its end; a mount with destroy=all removes it now, by rm -r of its directory"
-
-# As a mount does (axxonfs.exporting.doubts): listings lag behind starts, and one whose failure the server or the line
-# said at once is listed after three seconds, if ever.
-_LOOK_FOR_S = 10.0
-_LISTED_AFTER_S = 3.0
-_LOOK_EVERY_S = 1.0
-
-_NOT_LISTED = "the server lists no such export: as far as that tells, it was not started"
 
 
 def find(client: ExportClient, wanted: export.Options, error: errors.UnavailableError) -> str:
@@ -34,16 +28,16 @@ def find(client: ExportClient, wanted: export.Options, error: errors.Unavailable
     marker = marker_of(wanted)
     alike: list[str] = []
     was_not_made = False
-    while not was_not_made and (passed_s := time.monotonic() - failed_s) < _LOOK_FOR_S:
+    while not was_not_made and (passed_s := time.monotonic() - failed_s) < LOOK_FOR_S:
         with contextlib.suppress(errors.AxxonfsError):  # it may be back in time
-            listed = [info.session for info in client.list_sessions(timeout_s=_LOOK_FOR_S - passed_s)]
+            listed = [info.session for info in client.list_sessions(timeout_s=LOOK_FOR_S - passed_s)]
             if found := [session.id for session in listed if marker and marker_of(session.options) == marker]:
                 return found[0]
             bare = [session for session in listed if file_name_of(session.options) is None]
             alike = [session.id for session in bare if same_export(session.options, wanted)]
-            was_not_made = passed_s >= _LISTED_AFTER_S and not isinstance(error, errors.DeadlineError)
-        time.sleep(0 if was_not_made else _LOOK_EVERY_S)
-    words = _NOT_LISTED if was_not_made and not alike else _may_be_left(marker, alike)
+            was_not_made = passed_s >= LISTED_AFTER_S and not isinstance(error, errors.DeadlineError)
+        time.sleep(0 if was_not_made else LOOK_EVERY_S)
+    words = NOT_LISTED if was_not_made and not alike else _may_be_left(marker, alike)
     raise errors.InDoubtError(f"{error}; {words}") from error
 
 

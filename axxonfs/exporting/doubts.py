@@ -15,17 +15,15 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 import trio
 
 from axxonfs.core import errors, spec
+from axxonfs.core.timers import LISTED_AFTER_S, LOOK_EVERY_S, LOOK_FOR_S
 from axxonfs.core.view import LISTINGS_BEFORE_DROPPED, SessionInfo
+from axxonfs.core.words import NOT_LISTED
 from axxonfs.exporting.catalog import Catalog
 from axxonfs.exporting.records import Intent
 from axxonfs.reading.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-LOOK_FOR_S = 10.0
-LOOK_EVERY_S = 1.0
-# Where the server or the line said at once that it failed, a complete listing this long after that is enough.
-LISTED_AFTER_S = 3.0
 # No server takes that long to list what it has started.
 DOUBT_ENDS_S = 600.0
 
@@ -34,7 +32,6 @@ _UNKNOWN = (
     "it is not known whether the export started; the mount goes on looking, and the same document written again "
     "first looks for it"
 )
-_NOT_LISTED = "the server lists no such export: as far as that tells, it was not started"
 _NEVER_STARTED = "the export was asked for, but the server does not list it: it was not started; write it again"
 _SEVERAL = "the export was asked for, and the server lists several like it: look which of those in sessions/ it is"
 
@@ -89,7 +86,7 @@ class Doubts:
                 listed = await self._refreshed() and late
                 await trio.sleep(LOOK_EVERY_S if marker in self._doubts and not listed else 0)
         if marker in self._doubts:
-            raise errors.InDoubtError(f"{error}: {_NOT_LISTED if listed else _UNKNOWN}") from error
+            raise errors.InDoubtError(f"{error}: {NOT_LISTED if listed else _UNKNOWN}") from error
         await doubt.settled.wait()
 
     async def settle(self, intent: Intent) -> None:
