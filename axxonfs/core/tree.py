@@ -181,6 +181,7 @@ class Tree:
         self._leave(node.parent, node, now_ns)
         for child in list(node.entries.values()):
             self.remove(child, now_ns)
+        node.populated = True  # who looks into it from now on finds nothing: what came now would never go
         self._let_go(node)
 
     def move(self, node: Node, directory: Node, name: bytes, now_ns: int) -> None:

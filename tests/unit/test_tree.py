@@ -62,6 +62,18 @@ def test_a_removed_directory_takes_what_is_in_it_along(nodes: tree.Tree) -> None
     assert len(nodes) == 1
 
 
+def test_a_directory_that_is_looked_into_only_after_it_went_is_not_filled(nodes: tree.Tree) -> None:
+    def populate(directory: tree.Node) -> None:
+        nodes.add(directory, b"a", text(), mode=FILE, now_ns=3)
+
+    folder = nodes.add(nodes.root, b"d", tree.Folder(populate), mode=DIRECTORY, now_ns=2)
+    nodes.remember(folder)  # somebody works in it
+    nodes.remove(folder, now_ns=3)
+    assert nodes.entries(folder) == {}
+    nodes.forget(folder.ino, 1)
+    assert len(nodes) == 1
+
+
 def test_links_count_the_directories_below(nodes: tree.Tree) -> None:
     folder = nodes.add(nodes.root, b"d", tree.Folder(), mode=DIRECTORY, now_ns=2)
     file = nodes.add(nodes.root, b"a", text(), mode=FILE, now_ns=2)
