@@ -154,8 +154,14 @@ def test_a_daemon_of_root_keeps_two_capabilities_and_leaves_none_to_its_children
     task = Path(f"/proc/{rig.process.pid}/task")
     children = (task / str(rig.process.pid) / "children").read_text().split()
     assert children
-    for status in (*task.glob("*/status"), *(Path(f"/proc/{child}/status") for child in children)):
-        sets = dict(line.split(":\t") for line in status.read_text().splitlines() if line.startswith("Cap"))
+    seen = []
+    for process in (*task.iterdir(), *(Path(f"/proc/{child}") for child in children)):
+        try:
+            status = (process / "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # threads come and go; one that has ended holds nothing
+        seen.append(process.name)
+        sets = dict(line.split(":\t") for line in status.splitlines() if line.startswith("Cap"))
         held = {name: int(sets[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")}
         assert held == {
             "CapPrm": privileges.KEPT,
@@ -164,6 +170,7 @@ def test_a_daemon_of_root_keeps_two_capabilities_and_leaves_none_to_its_children
             "CapInh": 0,
             "CapAmb": 0,
         }
+    assert {str(rig.process.pid), *children} <= set(seen)
     limits = Path(f"/proc/{rig.process.pid}/limits").read_text().splitlines()
     [core] = [line.split() for line in limits if line.startswith("Max core")]
     assert core[4:6] == ["0", "0"]
