@@ -18,6 +18,8 @@ the best possible one, which knows the future, in tests/unit/test_cache.py.
 import bisect
 import collections
 import dataclasses
+import itertools
+import math
 
 from axxonfs.core.chunks import KIB, Data, Range
 
@@ -27,8 +29,10 @@ _STEP_BYTES = 2048 * KIB
 _COMING_S = 10.0
 # More readers of one file than this share cursors; a bound, far above what was seen.
 _MAX_CURSORS = 64
-# What one look over all chunks frees at least, as a part of the budget: looking has its price, too.
-_FREED_PART = 64
+# Looking over all chunks has its price: one look says of a part of them in which order they may go, and holds
+# for as long as nobody reads elsewhere, and no longer than this. Guessed.
+_LEAVING_PART = 1 / 8
+_LEAVING_S = 0.25
 _LEAST_RATE = 1.0  # bytes per second
 
 
@@ -116,6 +120,8 @@ class ChunkCache:
         self._chunks: dict[_Key, _Chunk] = {}
         self._sizes: dict[int, collections.Counter[int]] = {}  # file -> chunk size -> how many are here
         self._readers: dict[int, _Readers] = {}
+        self._leaving: dict[_Key, None] = {}  # the least needed last
+        self._looked_s = -math.inf
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -126,11 +132,16 @@ class ChunkCache:
         return found and (found[0][2], found[1].data)
 
     def read(
-        self, file: int, begin: int, end: int, unit: int, now_s: float, by: object = None
+        self, file: int, begin: int, end: int, now_s: float, by: object = None
     ) -> tuple[list[tuple[int, Data]], list[Range]]:
-        """Return the chunks that are here of what `by` reads, and what is missing, cut at multiples of `unit`."""
+        """Return the chunks that are here of what `by` reads, and what is missing: disjoint ranges in their order."""
         began_s, jumped = self._readers.setdefault(file, _Readers()).step(by, begin, end, now_s)
-        self.jumps += jumped
+        if jumped:
+            self.jumps += 1
+            self._leaving.clear()
+        sizes = self._sizes.get(file)
+        if not sizes:
+            return [], [(begin, end)]
         held: list[tuple[int, Data]] = []
         missing: list[Range] = []
         place = begin
@@ -138,14 +149,17 @@ class ChunkCache:
             found = self._find(file, place)
             if found is not None:
                 key, chunk = found
+                self._leaving.pop(key, None)
                 chunk.worth_s = max(chunk.worth_s, 2 * began_s - now_s)
                 chunk.unread_bytes -= min(end, key[2] + len(chunk.data)) - place
                 held.append((key[2], chunk.data))
                 place = key[2] + len(chunk.data)
                 continue
-            after = min(end, place - place % unit + unit)
-            joined = bool(missing) and missing[-1][1] == place
-            missing[-1 if joined else len(missing) :] = [(missing[-1][0] if joined else place, after)]
+            after = min(end, *(place - place % size + size for size in sizes))
+            if missing and missing[-1][1] == place:
+                missing[-1] = missing[-1][0], after
+            else:
+                missing.append((place, after))
             place = after
         return held, missing
 
@@ -175,6 +189,7 @@ class ChunkCache:
         """
         key = (file, size, start)
         wasted_bytes = self._drop(key)
+        self._leaving.pop(key, None)
         began_s = self._readers.setdefault(file, _Readers()).began_s(start, now_s)
         self._chunks[key] = _Chunk(data, len(data) - wanted_bytes, 2 * began_s - now_s)
         self._sizes.setdefault(file, collections.Counter())[size] += 1
@@ -184,13 +199,21 @@ class ChunkCache:
     def shrink(self, now_s: float) -> int:
         """Let chunks go until the budget holds: those first that are needed last; return how many bytes nobody read."""
         wasted_bytes = 0
+        if now_s - self._looked_s > _LEAVING_S:
+            self._leaving.clear()
+        while self.used_bytes > self.budget_bytes and self._leaving:
+            wasted_bytes += self._drop(self._leaving.popitem()[0])
         if self.used_bytes <= self.budget_bytes:
             return wasted_bytes
-        enough = self.budget_bytes - self.budget_bytes // _FREED_PART
-        for key in self._least_needed_first(now_s):
+        order = iter(self._least_needed_first(now_s))
+        for key in order:
             wasted_bytes += self._drop(key)
-            if self.used_bytes <= enough:
+            if self.used_bytes <= self.budget_bytes:
                 break
+        # Where readers share a file the order changes with each of their steps.
+        part = 0 if any(readers.number > 1 for readers in self._readers.values()) else _LEAVING_PART
+        leaving = list(itertools.islice(order, int(part * len(self._chunks))))
+        self._leaving, self._looked_s = dict.fromkeys(reversed(leaving)), now_s
         return wasted_bytes
 
     def drop_file(self, file: int) -> int:

@@ -95,6 +95,13 @@ class Line:
         self._stalled = False
         self.round_trip_s: float | None = None  # from opening a stream to its first chunk, at its best
         self.rate: float | None = None  # bytes per second that the line brings
+        # How large a gap is read over rather than jumped: what the line brings in two round trips.
+        self.gap_bytes = 0
+        # How far before a read to begin for somebody who moves backwards: what it brings in one.
+        self.back_bytes = 0
+        self.seek_bytes = 0  # what a stream that begins somewhere should have in flight
+        self.run_bytes = 0  # what a stream should have in flight that reads on and on
+        self._conclude()
 
     def note(self, sample: Sample) -> None:
         """Take note of what a stream has shown."""
@@ -108,6 +115,7 @@ class Line:
             case Rate(bytes_per_s):
                 self._rates.append(bytes_per_s)
                 self.rate = statistics.median_low(self._rates)
+        self._conclude()
 
     def _least_of_late(self, first_s: float, at_s: float) -> float:
         """Take one more in; return the least that is not too old."""
@@ -129,37 +137,16 @@ class Line:
             return most
         return min(most, max(least, _PATIENCE * (max(self._first_chunks) + chunk_bytes / self.rate)))
 
-    @property
-    def product_bytes(self) -> float | None:
-        """What the line itself holds: rate times round trip."""
-        if self.rate is None or self.round_trip_s is None:
-            return None
-        return self.rate * self.round_trip_s
-
-    @property
-    def gap_bytes(self) -> int:
-        """How large a gap is read over rather than jumped: what the line brings in two round trips."""
-        if self.product_bytes is None:
-            return _UNKNOWN_GAP_BYTES
+    def _conclude(self) -> None:
+        """Say what follows, when something new was seen: it is asked for with every read and every chunk."""
+        known = self.rate is not None and self.round_trip_s is not None
+        product_bytes = (self.rate or 0.0) * (self.round_trip_s or 0.0)
         low, high = _GAP_BYTES
-        return int(min(high, max(low, 2 * self.product_bytes)))
-
-    @property
-    def back_bytes(self) -> int:
-        """How far before a read to begin for somebody who moves backwards: what the line brings in a round trip."""
-        return int(min(_GAP_BYTES[1], self.product_bytes or 0))
-
-    @property
-    def seek_bytes(self) -> int:
-        """What a stream that begins somewhere should have in flight."""
-        if self.product_bytes is None or (self.round_trip_s or 0.0) < _NEAR_S:
-            return NARROW_BYTES
-        return _step(self.product_bytes, SEEK_STEPS)
-
-    @property
-    def run_bytes(self) -> int:
-        """What a stream should have in flight that reads on and on."""
-        return _step(_RUN_MARGIN * (self.product_bytes or 0.0), _RUN_STEPS)
+        self.gap_bytes = int(min(high, max(low, 2 * product_bytes))) if known else _UNKNOWN_GAP_BYTES
+        self.back_bytes = int(min(high, product_bytes))
+        near = not known or (self.round_trip_s or 0.0) < _NEAR_S
+        self.seek_bytes = NARROW_BYTES if near else _step(product_bytes, SEEK_STEPS)
+        self.run_bytes = _step(_RUN_MARGIN * product_bytes, _RUN_STEPS)
 
     @property
     def is_fast(self) -> bool:

@@ -211,6 +211,8 @@ class ResultHandle(Plain):
 
     def _fail_again(self, offset: int, size: int) -> None:
         """Fail at once where the kernel repeats what has just failed; whoever asks once more is served."""
+        if not self._failed:
+            return
         now_s = trio.current_time()
         self._failed = [failed for failed in self._failed if now_s - failed.at_s < _AGAIN_S]
         for failed in self._failed:

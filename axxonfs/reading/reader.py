@@ -17,6 +17,7 @@ from axxonfs.core import budget, chunks, errors, readahead
 from axxonfs.core.chunks import Data
 from axxonfs.reading.loans import Loan, Soon
 from axxonfs.reading.pool import TURN_S, Pool
+from axxonfs.remote.deadlines import wait_until
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class ResultReader:
         if end <= offset:
             return b""
         began_s = trio.current_time()
-        held = await self._chunks(offset, end, deadline_s, by)
+        held = await self._chunks(offset, end, began_s, deadline_s, by)
         self._pool.reads.note(trio.current_time() - began_s)
         self._unread = chunks.subtract(self._unread, offset, end)
         self._pool.counters.served_bytes += end - offset
@@ -183,15 +184,16 @@ class ResultReader:
 
     # -- waiting ----------------------------------------------------------------
 
-    async def _chunks(self, begin: int, end: int, deadline_s: float, by: object) -> list[tuple[int, Data]]:
+    async def _chunks(
+        self, begin: int, end: int, now_s: float, deadline_s: float, by: object
+    ) -> list[tuple[int, Data]]:
         if self._lent is not None and end > self._lent.begin:
             self._take_back()
-        now_s = trio.current_time()
-        held, missing = self._pool.cache.read(self._file, begin, end, self._policy.sizes.narrow, now_s, by)
+        held, missing = self._pool.cache.read(self._file, begin, end, now_s, by)
         self._pool.counters.seeks = self._pool.cache.jumps
         if not missing:
             self._pool.counters.hits += 1
-            self._ask(begin, end, ())
+            self._ask(begin, end, (), now_s)
             return held
         if self._pool.breaker.is_open:
             self._pool.counters.refused += 1
@@ -199,7 +201,7 @@ class ResultReader:
         self._pool.counters.misses += 1
         wait = _Wait(begin, end, held, missing)
         self._waits[wait] = None
-        self._ask(begin, end, missing)
+        self._ask(begin, end, missing, now_s)
         try:
             while wait.missing:
                 await self._wait(wait, deadline_s)
@@ -213,20 +215,19 @@ class ResultReader:
             del self._waits[wait]
         return wait.held
 
-    def _ask(self, begin: int, end: int, missing: Sequence[chunks.Range]) -> None:
+    def _ask(self, begin: int, end: int, missing: Sequence[chunks.Range], now_s: float) -> None:
         self._policy.readers = self._pool.cache.readers(self._file)
-        self._apply(self._policy.on_read(begin, end, missing, trio.current_time()))
+        self._apply(self._policy.on_read(begin, end, missing, now_s))
 
     async def _wait(self, wait: _Wait, deadline_s: float) -> None:
         """Wait for the bytes, or for a reason to ask for them again."""
-        with trio.move_on_at(deadline_s) as scope:
-            await wait.wake.wait()
-        error, wait.error, wait.wake = self._closed or wait.error, None, trio.Event()
+        await wait_until(wait.wake, deadline_s)
         if not wait.missing:
             return
+        error, wait.error, wait.wake = self._closed or wait.error, None, trio.Event()
         if error is not None and (self._closed or not _worth_another_try(error)):
             raise error
-        if scope.cancelled_caught or trio.current_time() >= deadline_s:
+        if trio.current_time() >= deadline_s:
             raise error or errors.DeadlineError("the bytes did not arrive before the deadline of the read")
         if error is not None:
             self._pool.counters.retries += 1
@@ -235,7 +236,7 @@ class ResultReader:
         # In the order of the file, whoever wakes first: then one stream brings it all.
         for other in sorted(self._waits, key=lambda other: other.begin):
             if other.missing:
-                self._ask(other.begin, other.end, other.missing)
+                self._ask(other.begin, other.end, other.missing, trio.current_time())
 
     def _deliver(self, size: int, start: int, data: Data) -> None:
         self._pool.breaker.answered()
@@ -362,10 +363,11 @@ class ResultReader:
                 await self._room(stream)
 
     async def _take(self, start: readahead.Start, batch: Batch) -> None:
+        scope = self._scopes[start.stream]
         for index, data in batch:
-            if not self._scopes[start.stream].cancel_called:
+            if self._pool.is_paced and not scope.cancel_called:
                 await self._pool.pace(len(data))
-            if self._scopes[start.stream].cancel_called:
+            if scope.cancel_called:
                 self._pool.counters.wasted_bytes += len(data)
                 continue  # another one brings the rest, or it is cut in another size
             self._accept(start, index, data)
@@ -386,9 +388,10 @@ class ResultReader:
     # -- lending ----------------------------------------------------------------
 
     def _may_lend(self, start: readahead.Start) -> bool:
+        if self._loan is None or self._lent is not None:
+            return False
         wide = start.chunk_bytes > self._policy.sizes.narrow and not self._scopes[start.stream].cancel_called
-        waited_for = any(wait.missing for wait in self._waits)
-        return self._loan is not None and self._lent is None and wide and not waited_for
+        return wide and not any(wait.missing for wait in self._waits)
 
     async def _lend(self, start: readahead.Start, download: DownloadStream, batch: Batch) -> None:
         """Leave a stream to the thread that has the loan, until somebody needs it here."""
@@ -428,10 +431,11 @@ class ResultReader:
             begin = index * start.chunk_bytes
             self._accept(start, index, data)
             # Read, and a step forward like any other.
-            self._pool.cache.read(self._file, begin, begin + len(data), start.chunk_bytes, trio.current_time())
+            now_s = trio.current_time()
+            self._pool.cache.read(self._file, begin, begin + len(data), now_s)
             self._unread = chunks.subtract(self._unread, begin, begin + len(data))
             self._pool.counters.served_bytes += len(data)
-            self._ask(begin, begin + len(data), ())
+            self._ask(begin, begin + len(data), (), now_s)
         if not back and self._pool.is_short(self.session_id):
             self._take_back()  # others wait for its slot
 

@@ -2,7 +2,7 @@
 
 Decides which chunks reach the mount (checked ones, in their order), when the
 thread parks so that HTTP/2 stops the server, and when a stream counts as broken.
-The only module here that knows trio. Concurrency: a thread of its own, one of
+With `deadlines` the only module here that knows trio. Concurrency: a thread of its own, one of
 those that trio keeps, iterates the gRPC call; one condition guards what waits
 between the two. The thread wakes trio only where trio sleeps: a wake-up for every
 chunk halves the throughput (docs/design.md, "gRPC from Python"). It measures the
@@ -22,6 +22,7 @@ from axxonfs.core import errors
 from axxonfs.core.chunks import KIB, ChunkStream, Data, chunk_count
 from axxonfs.core.line import NARROW_BYTES, Meter, Sample
 from axxonfs.remote.channel import LOOKUP_TIMEOUT_S
+from axxonfs.remote.deadlines import wait_until
 from axxonfs.remote.exports import ExportClient
 
 # How long closing waits for the thread. It ends at once, unless it is in the
@@ -132,8 +133,7 @@ class DownloadStream:
         if sleeper is None:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return batch
-        with trio.move_on_after(self._stall_timeout_s):
-            await sleeper.wait()
+        await wait_until(sleeper, trio.current_time() + self._stall_timeout_s)
         batch, sleeper = self._take(most)
         if sleeper is not None:
             self._end(self._stalled())

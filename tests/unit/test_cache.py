@@ -25,15 +25,65 @@ def test_what_one_reader_leaves_behind_goes_from_its_newest_on() -> None:
     """Another reader begins where this one did."""
     cache = ChunkCache(budget_bytes=16)
     for start in range(0, 32, 4):
-        cache.read(1, start, start + 4, 4, NOW_S + start)
+        cache.read(1, start, start + 4, NOW_S + start)
         put(cache, 1, start, b"abcd", NOW_S + start)
     assert kept(cache, 1, *range(0, 32, 4)) == [0, 4, 8, 12]
 
 
+def test_one_look_over_all_chunks_says_of_several_that_they_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a copy would pay for all that is cached with each chunk that comes."""
+    cache = ChunkCache(budget_bytes=4 * 64)
+    order, looks = cache._least_needed_first, 0
+
+    def look(now_s: float) -> list[tuple[int, int, int]]:
+        nonlocal looks
+        looks += 1
+        return order(now_s)
+
+    monkeypatch.setattr(cache, "_least_needed_first", look)
+    for number in range(64 + 90):
+        cache.read(1, 4 * number, 4 * number + 4, NOW_S + number / 1000)
+        put(cache, 1, 4 * number, b"abcd", NOW_S + number / 1000)
+        assert cache.used_bytes <= cache.budget_bytes
+    assert looks == 90 / 9
+
+
+def just_looked() -> ChunkCache:
+    """Return a cache in which of 16 chunks of one run the last two are the next to go."""
+    cache = ChunkCache(budget_bytes=4 * 16)
+    for start in range(0, 4 * 17, 4):
+        cache.read(1, start, start + 4, NOW_S - 1 + start / 1000)
+        put(cache, 1, start, b"abcd", NOW_S - 1 + start / 1000)
+    cache.leave(1, None)
+    assert kept(cache, 1, 56, 60, 64) == [56, 60]
+    return cache
+
+
+def put_soon(cache: ChunkCache) -> None:
+    put(cache, 2, 0, b"abcd", NOW_S - 0.9)
+
+
+def test_what_is_read_again_before_it_goes_stays() -> None:
+    untouched, read_again = just_looked(), just_looked()
+    read_again.read(1, 60, 64, NOW_S - 0.91)
+    put_soon(untouched)
+    put_soon(read_again)
+    assert (kept(untouched, 1, 56, 60), kept(read_again, 1, 56, 60)) == ([56], [60])
+
+
+def test_a_reader_who_jumps_changes_what_is_to_go() -> None:
+    cache = just_looked()
+    cache.read(1, 5000 * KIB, 5000 * KIB + 4, NOW_S - 0.93, by="who jumps")
+    cache.read(1, 48, 52, NOW_S - 0.92, by="who jumps")
+    cache.read(1, 52, 54, NOW_S - 0.91, by="who jumps")
+    put_soon(cache)
+    assert kept(cache, 1, 56, 60) == [56, 60]
+
+
 def test_what_a_reader_comes_to_stays_and_what_it_comes_to_last_goes_first() -> None:
     cache = ChunkCache(budget_bytes=12)
-    cache.read(1, 100, 104, 4, NOW_S)
-    cache.read(1, 104, 108, 4, NOW_S + 1)
+    cache.read(1, 100, 104, NOW_S)
+    cache.read(1, 104, 108, NOW_S + 1)
     for start in (108, 96, 112, 100, 116, 104):
         put(cache, 1, start, b"abcd", NOW_S + 2)
     assert kept(cache, 1, *range(96, 120, 4)) == [108, 112, 116]
@@ -44,8 +94,8 @@ def test_what_a_reader_comes_to_stays_and_what_it_comes_to_last_goes_first() -> 
 def test_of_two_readers_the_faster_one_is_served_from_further_ahead() -> None:
     cache = ChunkCache(budget_bytes=16)
     for file, took_s in ((1, 1), (2, 9)):
-        cache.read(file, 0, 4, 4, NOW_S + 10 - took_s)
-        cache.read(file, 4, 8, 4, NOW_S + 10)
+        cache.read(file, 0, 4, NOW_S + 10 - took_s)
+        cache.read(file, 4, 8, NOW_S + 10)
     for start, file in itertools.product((8, 12, 16), (1, 2)):
         put(cache, file, start, b"abcd", NOW_S + 10)
     assert (kept(cache, 1, 8, 12, 16), kept(cache, 2, 8, 12, 16)) == ([8, 12, 16], [8])
@@ -53,11 +103,11 @@ def test_of_two_readers_the_faster_one_is_served_from_further_ahead() -> None:
 
 def test_nobody_waits_for_a_reader_that_paused_for_long() -> None:
     cache = ChunkCache(budget_bytes=8)
-    cache.read(1, 0, 2, 2, NOW_S - 1)
-    cache.read(1, 2, 4, 2, NOW_S)
+    cache.read(1, 0, 2, NOW_S - 1)
+    cache.read(1, 2, 4, NOW_S)
     put(cache, 1, 4, b"abcd")
     put(cache, 2, 0, b"abcd")
-    cache.read(2, 0, 4, 4, NOW_S + 60)
+    cache.read(2, 0, 4, NOW_S + 60)
     put(cache, 2, 4, b"abcd", NOW_S + 60)
     assert (kept(cache, 1, 4), kept(cache, 2, 0, 4)) == ([], [0, 4])
 
@@ -66,7 +116,7 @@ def test_nobody_waits_for_a_reader_that_has_left_or_read_but_once() -> None:
     cache = ChunkCache(budget_bytes=8)
     for reader, steps in (("left", 2), ("read once", 1)):
         for step in range(steps):
-            cache.read(1, 4 * step, 4 * step + 4, 4, NOW_S + step, by=reader)
+            cache.read(1, 4 * step, 4 * step + 4, NOW_S + step, by=reader)
     cache.leave(1, "left")
     for now_s, start in enumerate((8, 12, 4), 1002):
         put(cache, 1, start, b"abcd", now_s)
@@ -79,7 +129,7 @@ def test_where_readers_follow_each_other_the_beginning_stays_for_the_next_one() 
     cache = ChunkCache(budget_bytes=16)
     for reader, began_s in (("first", 0), ("second", 1)):
         for step in range(2):
-            cache.read(1, 4 * step, 4 * step + 4, 4, NOW_S + began_s + step / 2, by=reader)
+            cache.read(1, 4 * step, 4 * step + 4, NOW_S + began_s + step / 2, by=reader)
     put(cache, 1, 0, b"abcd", NOW_S + 1)
     for start in (60, 64, 68, 72):
         put(cache, 1, start, b"abcd", NOW_S + 2)
@@ -92,7 +142,7 @@ def test_the_head_and_the_tail_of_a_file_outlive_its_middle() -> None:
     size, step = 100 * 1024 * KIB, 4 * KIB
     places = [0, step, size - 2 * step, size - step, *range(40 * 1024 * KIB, 60 * 1024 * KIB, step)]
     for now_s, place in enumerate(places, 1000):
-        cache.read(1, place, place + step, step, now_s)
+        cache.read(1, place, place + step, now_s)
         cache.put(1, step, place, bytes(step), now_s)
     assert kept(cache, 1, *places[:5]) == places[:5]
 
@@ -118,15 +168,15 @@ def test_what_nobody_read_before_it_went_is_told() -> None:
         wasted_bytes = cache.put(1, 4, start, b"abcd", NOW_S - start, wanted_bytes)
         assert wasted_bytes == (4 if start == 8 else 0)
     assert kept(cache, 1, 0, 4, 8) == [0, 4]
-    cache.read(1, 5, 7, 4, NOW_S)
+    cache.read(1, 5, 7, NOW_S)
     assert cache.drop_file(1) == 1
 
 
 def test_a_reader_jumps_where_it_reads_far_from_where_it_was() -> None:
     cache = ChunkCache(budget_bytes=8)
     for place in (0, 4, 4096 * KIB, 4097 * KIB, 0):
-        cache.read(1, place, place + 4, 4, NOW_S, by="one")
-    cache.read(1, 9000 * KIB, 9001 * KIB, 4, NOW_S, by="another")
+        cache.read(1, place, place + 4, NOW_S, by="one")
+    cache.read(1, 9000 * KIB, 9001 * KIB, NOW_S, by="another")
     assert cache.jumps == 1
 
 
@@ -142,7 +192,7 @@ def test_chunks_of_several_sizes_serve_one_file() -> None:
     cache = ChunkCache(budget_bytes=100)
     cache.put(1, 2, 6, b"gh", NOW_S)
     cache.put(1, 4, 0, b"abcd", NOW_S)
-    held, missing = cache.read(1, 1, 9, 2, NOW_S)
+    held, missing = cache.read(1, 1, 9, NOW_S)
     assert missing == [(4, 6), (8, 9)]
     assert held == [(0, b"abcd"), (6, b"gh")]
 
@@ -171,7 +221,7 @@ def test_what_is_held_and_what_is_missing_make_the_whole(data: st.DataObject) ->
         for start in data.draw(st.sets(st.integers(0, 199 // size))):
             cache.put(1, size, start * size, content[start * size : start * size + size], NOW_S)
     begin, end = data.draw(st.tuples(st.integers(0, 99), st.integers(100, 140)))
-    held, missing = cache.read(1, begin, end, 4, NOW_S)
+    held, missing = cache.read(1, begin, end, NOW_S)
     came = [(first, content[first:last]) for first, last in missing]
     assert bytes(chunks.assemble([*held, *came], begin, end)) == content[begin:end]
     assert all(cache.find(1, place) is None for first, last in missing for place in range(first, last))
@@ -200,7 +250,7 @@ def shared(readers: int, blocks: int, capacity: int, stagger_s: float) -> tuple[
         reader = turns.popleft()
         block = places[reader]
         trace.append(block)
-        _, missing = cache.read(1, block * BLOCK, (block + 1) * BLOCK, BLOCK, now_s, by=reader)
+        _, missing = cache.read(1, block * BLOCK, (block + 1) * BLOCK, now_s, by=reader)
         now_s += HIT_S
         if missing:
             misses += 1

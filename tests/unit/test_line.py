@@ -21,7 +21,7 @@ def line_of(round_trip_s: float, *rates: float) -> Line:
 
 def test_an_unknown_line_is_taken_for_one_that_wastes_least() -> None:
     line = Line()
-    assert (line.round_trip_s, line.rate, line.product_bytes) == (None, None, None)
+    assert (line.round_trip_s, line.rate) == (None, None)
     assert line.seek_bytes == NARROW
     assert not line.is_fast
     assert line.gap_bytes == 512 * KIB

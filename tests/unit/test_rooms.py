@@ -27,7 +27,7 @@ BORDERS = {
     "grpc": {"stubs", "remote", "simulator"},
     "grpc_health": {"simulator"},
     "pyfuse3": {"fs.operations", "fs.kernel", "fs.mount", "fs.mounting"},
-    "trio": {"remote.download", "reading", "exporting", "fs", "fsspec"},
+    "trio": {"remote.download", "remote.deadlines", "reading", "exporting", "fs", "fsspec"},
     "sqlite3": {"fs.journal", "simulator"},
     "av": {"simulator", "cli.demo"},
     "PIL": {"simulator"},
