@@ -92,7 +92,7 @@ _RUN_PER_WINDOW = 4
 _BACKWARD_STEPS = 2
 # A reader has asked for so much that had not come yet, before a better stream takes over: a player that
 # fills its buffer, and what the kernel reads ahead for it, come to less (computed: 128 + 256 + 512 KiB, 1 MiB).
-_LATE_BYTES = 2 * MIB
+_LATE_BYTES = 3 * MIB
 # The kernel sends no larger READs, and begins with one only for who reads in such blocks: a copy, hardly a probe.
 # Waiting for it to show that it is one costs two round trips (measured).
 _COPY_BYTES = MIB
@@ -113,6 +113,7 @@ class _Stream:
     in_flight_bytes: int
     window: int = 0
     follows: int | None = None  # the stream behind which it began, until somebody asks for a byte of it
+    follows_demand: int = 0  # what was asked of that one; since then it brings all up to here
     late_bytes: int = 0  # asked for after the start, and not here then
     backward: int = 0  # steps in a row that each ended a little before where the last one began
 
@@ -298,8 +299,13 @@ class ReadAhead:
         """
         for stream in self._streams.values():
             stream.window = stream.late_bytes = 0
-        in_vain = [number for number, stream in self._streams.items() if stream.follows in self._streams]
-        return [action for number in in_vain for action in self.stop(number)]
+        actions: list[Action] = []
+        for number, stream in list(self._streams.items()):
+            before = self._streams.get(stream.follows) if stream.follows is not None else None
+            if before is not None:
+                before.demand = stream.follows_demand
+                actions += self.stop(number)
+        return actions
 
     def _means(self, *, run: bool) -> tuple[int, int]:
         """Return the size of chunks, and how much to have in flight, for a run or else for a seek."""
@@ -309,6 +315,11 @@ class ReadAhead:
         # Large chunks in a small window would come one at a time.
         wide = fast and in_flight_bytes > self.sizes.wide
         return (self.sizes.wide if wide else self.sizes.narrow), in_flight_bytes
+
+    def _is_best(self, stream: _Stream, *, run: bool) -> bool:
+        """Whether there is no better stream, however much may be in flight: asked with every step of a run."""
+        wanted_bytes = self._line.run_bytes if run and self._line.is_fast else self._line.seek_bytes
+        return stream.chunk_bytes >= self.sizes.wide and stream.in_flight_bytes >= wanted_bytes
 
     def _backward(self, place: int, stop: int) -> int:
         """Return how many steps backwards a reader has made with this one."""
@@ -349,7 +360,7 @@ class ReadAhead:
         run = stream.late_bytes >= max(_LATE_BYTES, _LATE_SHARE * (stream.demand - stream.start))
         # The line turned out to hold more than was thought when the stream began, and that much is asked for.
         hindered = stream.demand > in_flight_end and stream.in_flight_bytes < self._line.seek_bytes
-        if not (self._limits.max_window and (run or hindered)):
+        if not (self._limits.max_window and (run or hindered)) or self._is_best(stream, run=run):
             return []
         chunk_bytes, in_flight_bytes = self._means(run=run)
         if chunk_bytes <= stream.chunk_bytes and in_flight_bytes <= stream.in_flight_bytes:
@@ -364,5 +375,6 @@ class ReadAhead:
         demand, stream.demand = stream.demand, start
         after = max(demand, start + chunk_bytes)
         better = _Stream(start, start, after, stream.used_s, chunk_bytes, in_flight_bytes, stream.window)
-        better.follows = number if demand <= start else None
+        if demand <= start:
+            better.follows, better.follows_demand = number, demand
         return [self._open(better)]
