@@ -11,7 +11,8 @@ kernel sends at once; that is a step forward like any other. A stream ends where
 another one began: no byte is fetched by two.
 
 Streams are narrow at first: small chunks, and as much in flight as the line holds
-for a seek, so that a probe or a seek costs little. Where a reader keeps asking
+for a seek, so that a probe or a seek costs little. The chunks are not quite so small
+where a read asks for several of them, on a line that holds many. Where a reader keeps asking
 for what has not come yet, and the line could bring more, a better stream takes
 over behind what is on its way already: with large chunks and much in flight. Who
 asks for a whole MiB at the beginning of a file gets that one at once.
@@ -29,7 +30,10 @@ import math
 from collections.abc import Callable, Sequence
 
 from axxonfs.core.chunks import KIB
-from axxonfs.core.line import MIB, Line, within
+from axxonfs.core.line import MIB, SEEK_STEPS, Line, within
+
+# 256 KiB: a quarter of the work in the event loop, and a few milliseconds on a line that holds a few of them.
+_NARROW_PER_MIDDLE = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +42,16 @@ class Sizes:
 
     narrow: int = 64 * KIB
     wide: int = MIB
+
+    @property
+    def middle(self) -> int:
+        """For a seek by who asks for as much at once: `narrow` where large chunks are not four times as large."""
+        middle = _NARROW_PER_MIDDLE * self.narrow
+        return middle if self.wide > middle else self.narrow
+
+    def is_wide(self, chunk_bytes: int) -> bool:
+        """Whether chunks are those of a run."""
+        return chunk_bytes > self.middle
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,7 +105,8 @@ _RUN_PER_WINDOW = 4
 # One step backwards may be a seek like any other. Guessed.
 _BACKWARD_STEPS = 2
 # A reader has asked for so much that had not come yet, before a better stream takes over: a player that
-# fills its buffer, and what the kernel reads ahead for it, come to less (computed: 128 + 256 + 512 KiB, 1 MiB).
+# fills its buffer, or who reads a megabyte here and there, and what the kernel reads ahead for them, come to less
+# (seen: 256 + 512 KiB and twice 1 MiB).
 _LATE_BYTES = 3 * MIB
 # The kernel sends no larger READs, and begins with one only for who reads in such blocks: a copy, hardly a probe.
 # Waiting for it to show that it is one costs two round trips (measured).
@@ -217,12 +232,11 @@ class ReadAhead:
 
     def _idle_s(self, stream: _Stream) -> float:
         satisfied = stream.next >= stream.demand
-        is_wide = stream.chunk_bytes > self.sizes.narrow
-        return self._limits.wide_idle_s if is_wide and satisfied else self._limits.idle_s
+        return self._limits.wide_idle_s if self.sizes.is_wide(stream.chunk_bytes) and satisfied else self._limits.idle_s
 
     def left(self) -> list[Action]:
         """Take note that nobody has the file open: what was on its way for a copy is wanted no more."""
-        wide = [number for number, stream in self._streams.items() if stream.chunk_bytes > self.sizes.narrow]
+        wide = [number for number, stream in self._streams.items() if self.sizes.is_wide(stream.chunk_bytes)]
         return [action for number in wide for action in self.stop(number)]
 
     def unused(self) -> list[tuple[float, int]]:
@@ -289,6 +303,8 @@ class ReadAhead:
         offset = self._begin(place, backward)
         copy = offset == 0 and _COPY_BYTES <= stop <= self._file_size - _COPY_BYTES and self._limits.max_window > 0
         chunk_bytes, in_flight_bytes = self._means(run=copy)
+        if chunk_bytes == self.sizes.narrow and in_flight_bytes >= SEEK_STEPS[-1]:
+            offset, chunk_bytes = self._less_finely(place, stop, offset)
         stream = _Stream(offset, offset, stop, now_s, chunk_bytes, in_flight_bytes, backward=backward)
         return [*actions, self._open(stream)]
 
@@ -329,9 +345,21 @@ class ReadAhead:
     def _begin(self, place: int, backward: int) -> int:
         """Return where a stream for a byte begins: earlier where the reader has moved backwards before."""
         back_bytes = min(self._line.back_bytes, self._limits.max_window) if backward >= _BACKWARD_STEPS else 0
-        fetched = (end for other in self._streams.values() for end in (other.start, other.next) if end <= place)
-        offset = max(place - back_bytes, *fetched, 0)
-        return min(place, offset) // self.sizes.narrow * self.sizes.narrow
+        return max(place - back_bytes, self._fetched(place)) // self.sizes.narrow * self.sizes.narrow
+
+    def _less_finely(self, place: int, stop: int, offset: int) -> tuple[int, int]:
+        """Return where a stream begins for a read on a line that holds much, and the size of its chunks."""
+        middle = self.sizes.middle
+        start = offset // middle * middle
+        # Not before what others fetched, nor with a short last chunk, which costs the one before it as well.
+        fits = self._fetched(place) <= start <= self._file_size - middle
+        useful = middle <= stop - place and self._limits.max_window > 0
+        return (start, middle) if fits and useful else (offset, self.sizes.narrow)
+
+    def _fetched(self, place: int) -> int:
+        """Return up to where a stream brings or has brought what lies before a byte."""
+        ends = (end for other in self._streams.values() for end in (other.start, other.next) if end <= place)
+        return max(ends, default=0)
 
     def _open(self, stream: _Stream) -> Start:
         number = self._next_stream

@@ -277,7 +277,7 @@ class ResultReader:
                     self._scopes[stream].cancel()
 
     async def _run(self, start: readahead.Start) -> None:
-        stream, wide = start.stream, start.chunk_bytes > self._policy.sizes.narrow
+        stream, wide = start.stream, self._policy.sizes.is_wide(start.chunk_bytes)
         broken: errors.AxxonfsError | None = None
         try:
             with self._scopes[stream]:
@@ -390,7 +390,7 @@ class ResultReader:
     def _may_lend(self, start: readahead.Start) -> bool:
         if self._loan is None or self._lent is not None:
             return False
-        wide = start.chunk_bytes > self._policy.sizes.narrow and not self._scopes[start.stream].cancel_called
+        wide = self._policy.sizes.is_wide(start.chunk_bytes) and not self._scopes[start.stream].cancel_called
         return wide and not any(wait.missing for wait in self._waits)
 
     async def _lend(self, start: readahead.Start, download: DownloadStream, batch: Batch) -> None:

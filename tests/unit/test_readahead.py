@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -16,6 +17,7 @@ from axxonfs.core.readahead import Continue, ReadAhead, Sizes, Start, Stop
 N = 64 * KIB
 LIMITS = readahead.Limits(max_window=8 * N, max_streams=3, idle_s=10.0)
 SIZES = Sizes(N, 4 * N)
+SIXTEENFOLD = Sizes(N, 16 * N)
 
 
 def slow_line() -> Line:
@@ -26,6 +28,11 @@ def slow_line() -> Line:
 def fast_line() -> Line:
     """100 MB/s at 3 ms: a seek has 768 KiB in flight, which are 12 chunks here."""
     return line_of(0.003, 100_000_000)
+
+
+def far_line() -> Line:
+    """1 GB/s at 20 ms: a seek has 3 MiB in flight."""
+    return line_of(0.02, 1e9)
 
 
 def line_of(round_trip_s: float, rate: float) -> Line:
@@ -48,10 +55,11 @@ class Server:
     wide: int = 0
     now_s: float = 0.0
     most_ahead: int = 1000 * N
+    sizes: Sizes = SIZES
     policy: ReadAhead = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        self.policy = ReadAhead(self.count * N, SIZES, self.line, LIMITS)
+        self.policy = ReadAhead(self.count * N, self.sizes, self.line, LIMITS)
 
     def apply(self, actions: list[readahead.Action]) -> None:
         for action in actions:
@@ -61,7 +69,7 @@ class Server:
                     assert in_flight_bytes in IN_FLIGHT_BYTES
                     self.open[stream] = (offset // N, chunk_bytes // N)
                     self.started += 1
-                    self.wide += chunk_bytes > SIZES.narrow
+                    self.wide += self.sizes.is_wide(chunk_bytes)
                 case Stop(stream):
                     self.open.pop(stream, None)
                 case Continue(stream):
@@ -517,6 +525,64 @@ def test_no_read_waits_for_a_stream_that_waits_for_it(
         crowd.pass_time()
         turns += 1
         assert turns < 1000, (crowd.waiting, crowd.policy._streams)
+
+
+def first_start(
+    begin: int,
+    chunks: int,
+    *,
+    line: Line | None = None,
+    sizes: Sizes = SIXTEENFOLD,
+    limits: readahead.Limits = LIMITS,
+    most_in_flight: float = math.inf,
+) -> tuple[int, int]:
+    """Return offset and chunk size, in narrow chunks, of the stream for a read of so many of a file of 1003.5."""
+    policy = ReadAhead(1003 * N + N // 2, sizes, line or far_line(), limits)
+    policy.most_in_flight = lambda _seek: most_in_flight
+    end = (begin + chunks) * N
+    started = policy.on_read(begin * N, end, [(begin * N, end)], 0.0)[0]
+    assert isinstance(started, Start)
+    return started.offset // N, started.chunk_bytes // N
+
+
+def test_a_large_read_elsewhere_on_a_line_that_holds_much_is_brought_in_larger_chunks() -> None:
+    assert first_start(402, 4) == (400, 4)
+
+
+@pytest.mark.parametrize(
+    ("begin", "chunks", "other"),
+    [
+        (402, 3, {}),
+        (402, 4, {"line": fast_line()}),  # which holds 300 KB
+        (402, 4, {"line": slow_line()}),
+        (402, 4, {"sizes": SIZES}),  # large chunks are no larger than that
+        (402, 4, {"sizes": Sizes(N, N)}),
+        (402, 4, {"limits": readahead.Limits(max_window=0)}),  # nothing that nobody asked for
+        (402, 4, {"most_in_flight": MIB}),
+        (1000, 4, {}),  # a larger one would be a short last chunk
+    ],
+)
+def test_any_other_read_is_brought_in_small_chunks(begin: int, chunks: int, other: dict[str, Any]) -> None:
+    assert first_start(begin, chunks, **other) == (begin, 1)
+
+
+def test_larger_chunks_do_not_begin_before_another_stream_which_would_end_them() -> None:
+    server = Server(1000, far_line(), sizes=SIXTEENFOLD)
+    for place in range(402, 420):
+        server.read(place)
+    server.have -= {402, 403, 404, 405}  # as the cache may let them go
+    server.read(402, 405)
+    assert [place for place, _ in server.open.values()][1] == 406
+
+
+@given(reads=st.lists(st.tuples(st.integers(0, 290), st.integers(0, 9), st.integers(0, 3)), max_size=30))
+def test_with_larger_chunks_every_read_gets_its_bytes_and_little_comes_twice(reads: list[tuple[int, int, int]]) -> None:
+    server = Server(300, far_line(), sizes=SIXTEENFOLD)
+    for first, more, turns in reads:
+        server.read(first, first + more)
+        for _ in range(turns):
+            server.turn()
+    assert len(server.fetched) - len(server.have) <= 15 * server.started
 
 
 def test_streams_of_readers_who_share_a_large_file_have_little_in_flight_together() -> None:
