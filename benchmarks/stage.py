@@ -8,7 +8,7 @@ Blocking, in the benchmark's own thread; everything measured is another process.
 import contextlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -94,11 +94,13 @@ class Stage:
             yield drain
 
     @contextlib.contextmanager
-    def workers(self, count: int, line: Line = LOOPBACK) -> Iterator[list[Worker]]:
+    def workers(
+        self, count: int, line: Line = LOOPBACK, environment: Mapping[str, str] | None = None
+    ) -> Iterator[list[Worker]]:
         """Start processes that read through fsspec."""
         with (
             _lined(self.server.address, line) as (address, _),
-            working(address, self.server.ca_file, count) as workers,
+            working(address, self.server.ca_file, count, environment or {}) as workers,
         ):
             yield workers
 

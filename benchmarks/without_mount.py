@@ -4,9 +4,10 @@ Decides how a load is shared out: as much in all, however many workers there are
 each from a file of its own.
 """
 
+import contextlib
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.drain import CHUNK_KB, Drain
@@ -17,6 +18,16 @@ from benchmarks.workers import Worker
 
 COUNTS = (1, 2, 4, 8)
 LINES = (LOOPBACK, Line(0.02), Line(0.02, 400e6))
+# A worker with nothing said about its memory; as Dask starts one; and as docs/scaling.md advises.
+ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
+    "fsspec": {},
+    "fsspec, malloc as under Dask": {"MALLOC_TRIM_THRESHOLD_": "65536"},
+    "fsspec, malloc that keeps": {
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_TRIM_THRESHOLD_": "67108864",
+        "MALLOC_MMAP_THRESHOLD_": "33554432",
+    },
+}
 _MB = 1e6
 # Of each number of workers; there are many.
 _ROUNDS = 3
@@ -28,22 +39,32 @@ def fsspec(stage: Stage, sheet: Sheet) -> None:
     """Read whole files through fsspec and by a plain loop over the call, in turn."""
     files = itertools.count()
     for line in LINES[:2]:
-        with stage.drain(line) as drain, stage.workers(1, line) as crew:
-            _against(drain, crew, files, stage, sheet, line)
+        with contextlib.ExitStack() as stack:
+            drain = stack.enter_context(stage.drain(line))
+            crews = {
+                what: stack.enter_context(stage.workers(1, line, environment))
+                for what, environment in ENVIRONMENTS.items()
+            }
+            _against(drain, crews, files, stage, sheet, line)
 
 
 def _against(
-    drain: Drain, crew: Sequence[Worker], files: Iterator[int], stage: Stage, sheet: Sheet, line: Line
+    drain: Drain,
+    crews: Mapping[str, Sequence[Worker]],
+    files: Iterator[int],
+    stage: Stage,
+    sheet: Sheet,
+    line: Line,
 ) -> None:
     best_kb = _best_chunk_kb(drain, stage, sheet)
     size, session = stage.contents.file_bytes, stage.server.file_sessions[0]
-    _take(crew, files, size, hashed=False)  # connects
-    samples = sheet.rounds(
-        {
-            "fsspec": lambda: _take(crew, files, size, hashed=False),
-            "bare": lambda: drain.bare(session, best_kb).rate / _MB,
-        }
-    )
+    for crew in crews.values():
+        _take(crew, files, size, hashed=False)  # connects
+    takes: dict[str, Callable[[], float]] = {
+        what: lambda crew=crew: _take(crew, files, size, hashed=False)  # type: ignore[misc]  # mypy types no default of a lambda
+        for what, crew in crews.items()
+    }
+    samples = sheet.rounds({**takes, "bare": lambda: drain.bare(session, best_kb).rate / _MB})
     where = f"{line}, {encryption(tls=stage.tls)}"
     medians = {what: sheet.figure("fsspec", where, what, "MB/s", rates) for what, rates in samples.items()}
     sheet.bar(f"fsspec/{line.round_trip_s * 1e3:g}", medians["fsspec"] / medians["bare"])

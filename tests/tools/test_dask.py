@@ -19,6 +19,7 @@ from distributed import Client, LocalCluster, wait
 
 from axxonfs.core.chunks import KIB
 from axxonfs.core.line import MIB
+from benchmarks.without_mount import ENVIRONMENTS
 from examples import frames, hash_day
 from tests.fuse.harness import wait_until
 from tests.rpc.file_systems import Site, archive_clip, made_site, pattern_file
@@ -119,6 +120,26 @@ def test_workers_log_out_at_their_end(tmp_path: Path) -> None:
             assert [*read.values()] == [len(data)] * 2
             assert open_logins(site) == 3
         wait_until(lambda: open_logins(site) == 1, "the workers' logouts", TIMEOUT_S)
+
+
+def test_workers_of_the_example_keep_their_memory_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in hash_day.MALLOC:
+        monkeypatch.setenv(name, "")  # so that it is as before in the end
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    hash_day.set_malloc()
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0") as local,
+        Client(local) as client,
+    ):
+        [environment] = client.run(lambda: dict(os.environ)).values()
+    assert {name: environment[name] for name in hash_day.MALLOC} == {**hash_day.MALLOC, "MALLOC_ARENA_MAX": "2"}
+
+
+def test_what_is_advised_is_what_was_measured() -> None:
+    advice = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert ENVIRONMENTS["fsspec, malloc that keeps"] == hash_day.MALLOC
+    assert all(f"{name}={value}" in advice for name, value in hash_day.MALLOC.items())
 
 
 def test_the_example_runs_as_a_program(site: Site, tmp_path: Path) -> None:
