@@ -373,6 +373,9 @@ class ReadAhead:
         if stop > stream.start:
             stream.follows = None
         if stop <= stream.demand:
+            for other in self._streams.values():
+                if other.follows == number:
+                    other.follows_demand = max(other.follows_demand, stop)
             return []
         stream.demand = stop
         stream.late_bytes += late_bytes

@@ -240,6 +240,17 @@ def test_what_was_to_come_before_a_wide_stream_is_wanted_no_more_where_that_ends
     assert not server.policy.has_room(narrow, 0)
 
 
+def test_what_was_asked_for_before_a_wide_stream_comes_also_where_that_ends_in_vain() -> None:
+    server, place = run_until_wide()
+    narrow, wide = server.open
+    before = place + 5  # what the narrow one is to bring before the wide one begins
+    server.policy.on_read(before * N, (before + 1) * N, [(before * N, (before + 1) * N)], 0.0)
+    assert Stop(wide) in server.policy.on_read(1000 * N, 1004 * N, [(1000 * N, 1004 * N)], 0.0)
+    server.policy.on_chunk(narrow, place * N)
+    assert server.policy.is_coming(before * N)
+    assert server.policy.has_room(narrow, 0)
+
+
 def test_a_wide_stream_that_nobody_has_asked_for_yet_outlives_the_break_of_what_it_follows() -> None:
     server, place = run_until_wide()
     narrow, wide = server.open
