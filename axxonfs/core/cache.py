@@ -18,7 +18,6 @@ the best possible one, which knows the future, in tests/unit/test_cache.py.
 import bisect
 import collections
 import dataclasses
-import itertools
 import math
 
 from axxonfs.core.chunks import KIB, Data, Range
@@ -29,9 +28,9 @@ _STEP_BYTES = 2048 * KIB
 _COMING_S = 10.0
 # More readers of one file than this share cursors; a bound, far above what was seen.
 _MAX_CURSORS = 64
-# Looking over all chunks has its price: one look says of a part of them in which order they may go, and holds
-# for as long as nobody reads elsewhere, and no longer than this. Guessed.
-_LEAVING_PART = 1 / 8
+# Looking over all chunks has its price: one look says of a part of them in which order they may go. It holds no
+# longer than this; of less where somebody reads elsewhere, or where readers share a file. Guessed.
+_LEAVING_PART, _SURELY_LEAVING_PART = 8, 64
 _LEAVING_S = 0.25
 _LEAST_RATE = 1.0  # bytes per second
 
@@ -120,7 +119,8 @@ class ChunkCache:
         self._chunks: dict[_Key, _Chunk] = {}
         self._sizes: dict[int, collections.Counter[int]] = {}  # file -> chunk size -> how many are here
         self._readers: dict[int, _Readers] = {}
-        self._leaving: dict[_Key, None] = {}  # the least needed last
+        self._leaving: list[_Key] = []  # the least needed last
+        self._spared: set[_Key] = set()  # of these, what was used since
         self._looked_s = -math.inf
 
     def __len__(self) -> int:
@@ -136,9 +136,9 @@ class ChunkCache:
     ) -> tuple[list[tuple[int, Data]], list[Range]]:
         """Return the chunks that are here of what `by` reads, and what is missing: disjoint ranges in their order."""
         began_s, jumped = self._readers.setdefault(file, _Readers()).step(by, begin, end, now_s)
-        if jumped:
-            self.jumps += 1
-            self._leaving.clear()
+        self.jumps += jumped
+        if began_s == now_s:  # somebody begins here
+            self._keep_of_leaving(_SURELY_LEAVING_PART)
         sizes = self._sizes.get(file)
         if not sizes:
             return [], [(begin, end)]
@@ -149,7 +149,7 @@ class ChunkCache:
             found = self._find(file, place)
             if found is not None:
                 key, chunk = found
-                self._leaving.pop(key, None)
+                self._spare(key)
                 chunk.worth_s = max(chunk.worth_s, 2 * began_s - now_s)
                 chunk.unread_bytes -= min(end, key[2] + len(chunk.data)) - place
                 held.append((key[2], chunk.data))
@@ -189,7 +189,7 @@ class ChunkCache:
         """
         key = (file, size, start)
         wasted_bytes = self._drop(key)
-        self._leaving.pop(key, None)
+        self._spare(key)
         began_s = self._readers.setdefault(file, _Readers()).began_s(start, now_s)
         self._chunks[key] = _Chunk(data, len(data) - wanted_bytes, 2 * began_s - now_s)
         self._sizes.setdefault(file, collections.Counter())[size] += 1
@@ -200,21 +200,28 @@ class ChunkCache:
         """Let chunks go until the budget holds: those first that are needed last; return how many bytes nobody read."""
         wasted_bytes = 0
         if now_s - self._looked_s > _LEAVING_S:
-            self._leaving.clear()
+            self._leaving, self._spared = [], set()
         while self.used_bytes > self.budget_bytes and self._leaving:
-            wasted_bytes += self._drop(self._leaving.popitem()[0])
+            key = self._leaving.pop()
+            if key not in self._spared:
+                wasted_bytes += self._drop(key)
         if self.used_bytes <= self.budget_bytes:
             return wasted_bytes
-        order = iter(self._least_needed_first(now_s))
-        for key in order:
-            wasted_bytes += self._drop(key)
-            if self.used_bytes <= self.budget_bytes:
-                break
+        self._leaving, self._spared, self._looked_s = self._least_needed_first(now_s)[::-1], set(), now_s
+        while self.used_bytes > self.budget_bytes and self._leaving:
+            wasted_bytes += self._drop(self._leaving.pop())
         # Where readers share a file the order changes with each of their steps.
-        part = 0 if any(readers.number > 1 for readers in self._readers.values()) else _LEAVING_PART
-        leaving = list(itertools.islice(order, int(part * len(self._chunks))))
-        self._leaving, self._looked_s = dict.fromkeys(reversed(leaving)), now_s
+        shared = any(readers.number > 1 for readers in self._readers.values())
+        self._keep_of_leaving(_SURELY_LEAVING_PART if shared else _LEAVING_PART)
         return wasted_bytes
+
+    def _spare(self, key: _Key) -> None:
+        if self._leaving:
+            self._spared.add(key)
+
+    def _keep_of_leaving(self, part: int) -> None:
+        """Forget the order in which chunks may go but for the first of them."""
+        del self._leaving[: max(0, len(self._leaving) - len(self._chunks) // part)]
 
     def drop_file(self, file: int) -> int:
         """Forget all chunks of a file, and its readers; return how many bytes nobody read."""

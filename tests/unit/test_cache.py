@@ -1,5 +1,6 @@
 import collections
 import itertools
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -30,22 +31,42 @@ def test_what_one_reader_leaves_behind_goes_from_its_newest_on() -> None:
     assert kept(cache, 1, *range(0, 32, 4)) == [0, 4, 8, 12]
 
 
-def test_one_look_over_all_chunks_says_of_several_that_they_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a copy would pay for all that is cached with each chunk that comes."""
-    cache = ChunkCache(budget_bytes=4 * 64)
-    order, looks = cache._least_needed_first, 0
+def counted_looks(cache: ChunkCache, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return when the cache looked over all of its chunks, from now on."""
+    order: Callable[[float], list[tuple[int, int, int]]] = cache._least_needed_first
+    looks: list[float] = []
 
     def look(now_s: float) -> list[tuple[int, int, int]]:
-        nonlocal looks
-        looks += 1
+        looks.append(now_s)
         return order(now_s)
 
     monkeypatch.setattr(cache, "_least_needed_first", look)
+    return looks
+
+
+def test_one_look_over_all_chunks_says_of_several_that_they_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a copy would pay for all that is cached with each chunk that comes."""
+    cache = ChunkCache(budget_bytes=4 * 64)
+    looks = counted_looks(cache, monkeypatch)
     for number in range(64 + 90):
         cache.read(1, 4 * number, 4 * number + 4, NOW_S + number / 1000)
         put(cache, 1, 4 * number, b"abcd", NOW_S + number / 1000)
         assert cache.used_bytes <= cache.budget_bytes
-    assert looks == 90 / 9
+    assert len(looks) == 90 / 9
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+def test_also_where_readers_jump_or_share_a_file_not_every_chunk_is_worth_a_look(
+    monkeypatch: pytest.MonkeyPatch, readers: int
+) -> None:
+    cache = ChunkCache(budget_bytes=4 * 640)
+    looks = counted_looks(cache, monkeypatch)
+    for number in range(640 + 110):
+        place = number * 5000 * KIB if readers == 1 else 4 * number
+        for reader in range(readers):
+            cache.read(1, place, place + 4, NOW_S + number / 1000, by=reader)
+        put(cache, 1, place, b"abcd", NOW_S + number / 1000)
+    assert len(looks) == 110 / 11
 
 
 def just_looked() -> ChunkCache:
@@ -61,6 +82,15 @@ def just_looked() -> ChunkCache:
 
 def put_soon(cache: ChunkCache) -> None:
     put(cache, 2, 0, b"abcd", NOW_S - 0.9)
+
+
+def test_an_old_look_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = just_looked()
+    looks = counted_looks(cache, monkeypatch)
+    put_soon(cache)
+    assert looks == []
+    put(cache, 2, 4, b"abcd", NOW_S)
+    assert looks == [NOW_S]
 
 
 def test_what_is_read_again_before_it_goes_stays() -> None:
