@@ -8,7 +8,7 @@ starts another stream, and the one unused for longest is stopped; the others run
 ahead no more. For a reader that moves backwards step by step it begins earlier, by
 what the line brings in a round trip. Reads of one reader may arrive out of order by as much as the
 kernel sends at once; that is a step forward like any other. A stream ends where
-another one began: no byte is fetched by two.
+another one began: less than a chunk is on its way twice.
 
 Streams are narrow at first: small chunks, and as much in flight as the line holds
 for a seek, so that a probe or a seek costs little. The chunks are not quite so small
@@ -32,7 +32,7 @@ from collections.abc import Callable, Sequence
 from axxonfs.core.chunks import KIB
 from axxonfs.core.line import MIB, SEEK_STEPS, Line, within
 
-# 256 KiB: a quarter of the work in the event loop, and a few milliseconds on a line that holds a few of them.
+# 256 KiB: a quarter of the work in the event loop, and less than a third of what the line holds where they are used.
 _NARROW_PER_MIDDLE = 4
 
 
@@ -176,7 +176,7 @@ class ReadAhead:
             while place < last:
                 number = self._bringing(place)
                 if number is None:
-                    started = self._start(place, end, now_s)
+                    started = self._start(place, last, end, now_s)
                     if not started:
                         break
                     actions += started
@@ -191,9 +191,12 @@ class ReadAhead:
 
     def is_coming(self, place: int) -> bool:
         """Whether an open stream brings the byte without being asked for more than it was."""
-        return any(
-            stream.next <= place < min(stream.demand, self._bound(number)) for number, stream in self._streams.items()
-        )
+        return any(self.brings(number, place) for number in self._streams)
+
+    def brings(self, stream: int, place: int) -> bool:
+        """Whether a stream is open and brings the byte without being asked for more than it was."""
+        state = self._streams.get(stream)
+        return state is not None and state.next <= place < min(state.demand, self._bound(stream))
 
     def on_chunk(self, stream: int, end: int) -> list[Action]:
         """Take note that a stream has brought all up to `end`; it ends where another one began."""
@@ -290,7 +293,7 @@ class ReadAhead:
         start = self._streams[stream].start
         return min((other.start for other in self._streams.values() if other.start > start), default=math.inf)
 
-    def _start(self, place: int, stop: int, now_s: float) -> list[Action]:
+    def _start(self, place: int, last: int, stop: int, now_s: float) -> list[Action]:
         # Whoever seeks leaves a place; what is fetched ahead there delays what is wanted here, and takes its room.
         actions = self._left_behind() if self.readers <= 1 else []
         if len(self._streams) >= self._limits.max_streams + max(1, self.readers) - 1:
@@ -304,7 +307,7 @@ class ReadAhead:
         copy = offset == 0 and _COPY_BYTES <= stop <= self._file_size - _COPY_BYTES and self._limits.max_window > 0
         chunk_bytes, in_flight_bytes = self._means(run=copy)
         if chunk_bytes == self.sizes.narrow and in_flight_bytes >= SEEK_STEPS[-1]:
-            offset, chunk_bytes = self._less_finely(place, stop, offset)
+            offset, chunk_bytes = self._less_finely(place, last, offset)
         stream = _Stream(offset, offset, stop, now_s, chunk_bytes, in_flight_bytes, backward=backward)
         return [*actions, self._open(stream)]
 
@@ -347,13 +350,13 @@ class ReadAhead:
         back_bytes = min(self._line.back_bytes, self._limits.max_window) if backward >= _BACKWARD_STEPS else 0
         return max(place - back_bytes, self._fetched(place)) // self.sizes.narrow * self.sizes.narrow
 
-    def _less_finely(self, place: int, stop: int, offset: int) -> tuple[int, int]:
-        """Return where a stream begins for a read on a line that holds much, and the size of its chunks."""
+    def _less_finely(self, place: int, last: int, offset: int) -> tuple[int, int]:
+        """Return where a stream begins of which `place` to `last` is wanted, and the size of its chunks."""
         middle = self.sizes.middle
         start = offset // middle * middle
         # Not before what others fetched, nor with a short last chunk, which costs the one before it as well.
         fits = self._fetched(place) <= start <= self._file_size - middle
-        useful = middle <= stop - place and self._limits.max_window > 0
+        useful = middle <= last - place and self._limits.max_window > 0
         return (start, middle) if fits and useful else (offset, self.sizes.narrow)
 
     def _fetched(self, place: int) -> int:

@@ -380,9 +380,12 @@ class ResultReader:
         self._leave_the_rest(start, index * size + len(data))
 
     def _leave_the_rest(self, start: readahead.Start, place: int) -> None:
-        """Stop a stream where more than what it has on its way is here already."""
+        """Stop a stream where more than what it has on its way is here already, and nobody waits for what follows."""
         end = min(place + max(start.in_flight_bytes, start.chunk_bytes), self._source.size_bytes)
-        if place < end and self._pool.cache.covers(self._file, place, end):
+        if place >= end or not self._pool.cache.covers(self._file, place, end):
+            return
+        # A read would ask for a stream that begins at the same place, and so on.
+        if not any(self._policy.brings(start.stream, first) for wait in self._waits for first, _ in wait.missing):
             self._apply(self._policy.stop(start.stream))
 
     # -- lending ----------------------------------------------------------------

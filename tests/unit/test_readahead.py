@@ -577,6 +577,23 @@ def test_any_other_read_is_brought_in_small_chunks(begin: int, chunks: int, othe
     assert first_start(begin, chunks, **other) == (begin, 1)
 
 
+def test_a_large_read_of_which_little_is_missing_is_brought_in_small_chunks() -> None:
+    policy = ReadAhead(1000 * N, SIXTEENFOLD, far_line(), LIMITS)
+    started = policy.on_read(400 * N, 408 * N, [(402 * N, 403 * N)], 0.0)[0]
+    assert started == Start(0, 402 * N, N, IN_FLIGHT_BYTES[2])
+
+
+def test_who_reads_a_megabyte_here_and_there_gets_no_wide_stream() -> None:
+    """With what the kernel reads ahead: 256 and 512 KiB, and twice 1 MiB (seen)."""
+    server = Server(10_000, far_line(), sizes=SIXTEENFOLD)
+    for place in range(100, 9000, 280):
+        for first, last in ((0, 3), (4, 11), (12, 27), (28, 43)):
+            server.ask(place + first, place + last)
+        for _ in range(20):
+            server.turn()
+    assert (server.wide, server.started) == (0, len(range(100, 9000, 280)))
+
+
 def test_larger_chunks_do_not_begin_before_another_stream_which_would_end_them() -> None:
     server = Server(1000, far_line(), sizes=SIXTEENFOLD)
     for place in range(402, 420):

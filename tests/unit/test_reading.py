@@ -1,10 +1,13 @@
 """What reading means for a session and its server, with all that reads but gRPC: see `wire_model`."""
 
+import gc
+import weakref
+
 import pytest
 import trio
 
 from axxonfs.core.chunks import KIB
-from axxonfs.core.line import MIB
+from axxonfs.core.line import MIB, NARROW_BYTES
 from axxonfs.reading.pool import Streams
 from tests.unit.wire_model import read, result_of, wired
 
@@ -41,6 +44,39 @@ async def test_a_read_that_takes_a_narrow_line_long_is_brought_by_one_stream(
         await read(result, 0, MIB)
         assert trio.current_time() - began_s < 30.0
         assert len(wire.streams) == 1
+
+
+async def test_a_stream_that_begins_in_what_is_here_still_brings_what_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    """Who moves backwards gets one that begins earlier; that is in vain where the cache has more than its window."""
+    async with wired(monkeypatch, cache_bytes=64 * MIB, round_trip_s=0.02, bytes_per_s=500e6) as (wire, pool):
+        result = result_of(pool, 512 * MIB)
+        await read(result, 98 * MIB, MIB)
+        await trio.sleep(11)
+        result.stop_idle()
+        pool.budget.take(int(4 * pool.budget.most_in_flight(seek=True) - 3.5 * NARROW_BYTES))
+        await read(result, 102 * MIB, 64 * KIB)
+        await read(result, 101 * MIB, 64 * KIB)
+        before = len(wire.streams)
+        with trio.fail_after(1.0):
+            await read(result, 100 * MIB, 64 * KIB)
+        assert [offset for offset, _ in wire.streams[before:]] == [98 * MIB]
+
+
+async def test_a_result_without_streams_is_not_held_by_the_pool(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    async with wired(monkeypatch, cache_bytes=64 * MIB, round_trip_s=0.02, bytes_per_s=500e6) as (_, pool):
+        result = result_of(pool, MIB)
+        await read(result, 0, MIB)
+        await trio.sleep(1)
+        result.close()
+        held = weakref.ref(result)
+        del result
+        await trio.sleep(1)
+        gc.collect()
+        assert held() is None
 
 
 async def test_streams_of_results_that_nobody_has_open_make_room_for_a_seek(
