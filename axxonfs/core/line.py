@@ -56,7 +56,8 @@ _GAPS = 8
 # Without a byte for so many times what the line needed at its slowest, a stream counts as stalled.
 # Guessed: a disk that seeks, or other streams that begin, make it several times slower, not ten.
 _PATIENCE = 10
-# Never sooner, for a recorder may be busy with its recording; and never later, as the contract promises.
+# Never sooner, for a recorder may be busy with its recording; and no later than the contract promises, but for
+# a tenth of a second (remote/deadlines.py).
 STALL_TIMEOUTS_S = (3.0, 10.0)
 
 # The kernel's own read-ahead is fetched whether anybody wants it or not: 1 MiB of it is nothing at
