@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from axxonfs.fsspec import AxxonFileSystem
 from benchmarks.children import Child
@@ -61,27 +62,13 @@ def working(
     words = {"host": address[0], "port": address[1], "user": USER, "read_timeout": "120s"}
     words |= {"tls_ca": str(ca_file)} if ca_file else {"plaintext": True}
     with contextlib.ExitStack() as stack:
-        with _environment(environment):
+        # Malloc reads it before anything of theirs runs.
+        with mock.patch.dict(os.environ, environment):
             children = [stack.enter_context(Child(f"worker {number}", _work, words)) for number in range(count)]
         workers = [Worker(child) for child in children]
         for worker in workers:
             worker.ready()
         yield workers
-
-
-@contextlib.contextmanager
-def _environment(more: Mapping[str, str]) -> Iterator[None]:
-    """Add to the environment that processes begin with: malloc reads it before anything of theirs runs."""
-    before = {name: os.environ.get(name) for name in more}
-    os.environ.update(more)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _work(words: dict[str, Any], control: Connection) -> None:

@@ -211,8 +211,7 @@ class ChunkCache:
         while self.used_bytes > self.budget_bytes and self._leaving:
             wasted_bytes += self._drop(self._leaving.pop())
         # Where readers share a file the order changes with each of their steps.
-        shared = any(readers.number > 1 for readers in self._readers.values())
-        self._keep_of_leaving(_SURELY_LEAVING_PART if shared else _LEAVING_PART)
+        self._keep_of_leaving(_SURELY_LEAVING_PART if self._shared() else _LEAVING_PART)
         return wasted_bytes
 
     def _spare(self, key: _Key) -> None:
@@ -239,7 +238,7 @@ class ChunkCache:
     def _least_needed_first(self, now_s: float) -> list[_Key]:
         coming = {file: readers.coming(now_s) for file, readers in self._readers.items()}
         places = {file: [cursor.place for cursor in cursors] for file, cursors in coming.items()}
-        shared = {file for file, readers in self._readers.items() if readers.number > 1}
+        shared = self._shared()
 
         def need(item: tuple[_Key, _Chunk]) -> tuple[bool, float]:
             (file, _, start), chunk = item
@@ -251,6 +250,10 @@ class ChunkCache:
             return (True, -wait_s) if wait_s < _COMING_S else (False, chunk.worth_s)
 
         return [key for key, _ in sorted(self._chunks.items(), key=need)]
+
+    def _shared(self) -> set[int]:
+        """Return the files that have several readers."""
+        return {file for file, readers in self._readers.items() if readers.number > 1}
 
     def _drop(self, key: _Key) -> int:
         """Let a chunk go; return how many of its bytes nobody read."""

@@ -329,7 +329,9 @@ class ReadAhead:
     def _means(self, *, run: bool) -> tuple[int, int]:
         """Return the size of chunks, and how much to have in flight, for a run or else for a seek."""
         fast = run and self._line.is_fast
-        wanted_bytes = min(self._line.run_bytes, self._file_size) if fast else self._line.seek_bytes
+        wanted_bytes = self._wanted_bytes(run=run)
+        if fast:
+            wanted_bytes = min(wanted_bytes, self._file_size)
         in_flight_bytes = within(min(wanted_bytes, self._most_in_flight(seek=not fast)))
         # Large chunks in a small window would come one at a time.
         wide = fast and in_flight_bytes > self.sizes.wide
@@ -337,8 +339,11 @@ class ReadAhead:
 
     def _is_best(self, stream: _Stream, *, run: bool) -> bool:
         """Whether there is no better stream, however much may be in flight: asked with every step of a run."""
-        wanted_bytes = self._line.run_bytes if run and self._line.is_fast else self._line.seek_bytes
-        return stream.chunk_bytes >= self.sizes.wide and stream.in_flight_bytes >= wanted_bytes
+        return stream.chunk_bytes >= self.sizes.wide and stream.in_flight_bytes >= self._wanted_bytes(run=run)
+
+    def _wanted_bytes(self, *, run: bool) -> int:
+        """Return what the line wants to have in flight, for a run or else for a seek."""
+        return self._line.run_bytes if run and self._line.is_fast else self._line.seek_bytes
 
     def _backward(self, place: int, stop: int) -> int:
         """Return how many steps backwards a reader has made with this one."""
