@@ -1,10 +1,10 @@
 """Waits for an event up to a deadline, for those that are nearly always over long before.
 
 Decides how late a deadline may be noticed. A cancel scope of trio's with a deadline
-is exact, and costs as much as all else that a chunk needs in the event loop
-(docs/design.md, "How fast is it, and what limits it?"): reads and streams make two
-for each chunk. Here one task looks at all deadlines a few times a second, as long
-as anybody waits. Belongs to the event loop.
+is exact, and two of them, one for the read and one for the stream, were an eighth of
+what a chunk costs the event loop (docs/design.md, "How is a deadline kept?"). Here one
+task looks at all deadlines ten times a second, as long as anybody waits. Belongs to the
+event loop.
 """
 
 import trio
