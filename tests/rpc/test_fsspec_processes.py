@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import pickle
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -118,6 +119,43 @@ def test_a_child_that_is_forked_in_the_middle_of_a_download_reads_and_so_does_it
     assert output_of(site, FORK, paths=[path]) == f"{len(data)}\n"
     assert site.sim.calls.count("AuthenticateEx2") == 3
     assert open_logins(site) == 0
+
+
+# Twenty MiB in blocks of one, as they come from a server, made and let go again and again.
+BLOCKS = """
+    import resource
+    from axxonfs.fsspec import AxxonFileSystem
+
+    def new_pages(rounds):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(rounds):
+            blocks = [bytes([number]) * (1 << 20) for number in range(20)]
+            del blocks
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    fs = AxxonFileSystem(**{words!r})
+    new_pages(2)
+    before = new_pages(10)
+    assert fs.find("")
+    new_pages(2)
+    print(before, new_pages(10))
+    fs.close()
+"""
+BLOCKS_PAGES = 10 * (20 << 20) // resource.getpagesize()
+
+
+def test_a_process_that_reads_keeps_the_memory_that_it_let_go(site: Site) -> None:
+    site.hold_one(site.fs(), 1000)
+    before, after = map(int, output_of(site, BLOCKS).split())
+    assert before > BLOCKS_PAGES // 2
+    assert after < BLOCKS_PAGES // 20
+
+
+def test_what_the_environment_says_of_memory_stays_in_force(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.hold_one(site.fs(), 1000)
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", str(64 << 10))
+    before, after = map(int, output_of(site, BLOCKS).split())
+    assert min(before, after) > BLOCKS_PAGES // 2
 
 
 def digest(fs: AxxonFileSystem, path: str) -> str:
