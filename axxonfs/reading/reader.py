@@ -238,9 +238,9 @@ class ResultReader:
             if other.missing:
                 self._ask(other.begin, other.end, other.missing, trio.current_time())
 
-    def _deliver(self, size: int, start: int, data: Data) -> None:
+    def _deliver(self, size: int, start: int, data: Data, *, is_read: bool) -> None:
         self._pool.breaker.answered()
-        end, wanted_bytes = start + len(data), 0
+        end, wanted_bytes = start + len(data), len(data) if is_read else 0
         for wait in self._waits:
             if start < wait.end and end > wait.begin and wait.missing:
                 wanted_bytes += min(end, wait.end) - max(start, wait.begin)
@@ -372,10 +372,10 @@ class ResultReader:
                 continue  # another one brings the rest, or it is cut in another size
             self._accept(start, index, data)
 
-    def _accept(self, start: readahead.Start, index: int, data: Data) -> None:
+    def _accept(self, start: readahead.Start, index: int, data: Data, *, is_read: bool = False) -> None:
         stream, size = start.stream, start.chunk_bytes
         self._pool.counters.fetched_bytes += len(data)
-        self._deliver(size, index * size, data)
+        self._deliver(size, index * size, data, is_read=is_read)
         self._apply(self._policy.on_chunk(stream, index * size + len(data)))
         self._leave_the_rest(start, index * size + len(data))
 
@@ -431,16 +431,20 @@ class ResultReader:
         batch = download.taken(back=back)
         self._pool.learn(download.samples())
         for index, data in batch:
-            begin = index * start.chunk_bytes
-            self._accept(start, index, data)
-            # Read, and a step forward like any other.
-            now_s = trio.current_time()
-            self._pool.cache.read(self._file, begin, begin + len(data), now_s)
-            self._unread = chunks.subtract(self._unread, begin, begin + len(data))
-            self._pool.counters.served_bytes += len(data)
-            self._ask(begin, begin + len(data), (), now_s)
+            self._accept(start, index, data, is_read=True)
+        if batch:
+            (first, _), (last, data) = batch[0], batch[-1]
+            self._note_step(first * start.chunk_bytes, last * start.chunk_bytes + len(data))
         if not back and self._pool.is_short(self.session_id):
             self._take_back()  # others wait for its slot
+
+    def _note_step(self, begin: int, end: int) -> None:
+        """Take note that a thread has read on, which is a step forward like any other."""
+        now_s = trio.current_time()
+        self._pool.cache.read(self._file, begin, end, now_s)
+        self._unread = chunks.subtract(self._unread, begin, end)
+        self._pool.counters.served_bytes += end - begin
+        self._ask(begin, end, (), now_s)
 
     def _has_room(self, stream: int) -> bool:
         return self._policy.has_room(stream, self._pool.most_ahead_bytes)
