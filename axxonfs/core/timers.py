@@ -34,6 +34,7 @@ class Timers:
     keep_completed_s: float = 900.0  # a quarter of completed_s
     keep_retry_s: float = 10.0  # between attempts while the server does not answer
     doubt_s: float = 30.0  # a start that no listing had after so long was not made: it gets 20 s, and a listing may lag
+    lingers_s: float = 60.0  # a destroyed session may be listed for so long (10 s seen); then its state is asked for
     keep_results_s: float = 24 * 3600.0  # own results that nobody read are let go then
     tombstone_s: float = 7 * 24 * 3600.0  # how long a session that went unread is remembered
     error_text_s: float = 3600.0  # how long NAME.error outlives its spec

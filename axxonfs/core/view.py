@@ -7,6 +7,7 @@ The picture is described in docs/semantics.md.
 """
 
 import collections
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,15 @@ _UNDATED = collections.defaultdict(lambda: "undated", {Kind.LIVE_CLIP: "live", K
 LISTINGS_BEFORE_DROPPED = 2
 
 
+@dataclasses.dataclass(slots=True)
+class _Destroyed:
+    """A session that was destroyed here, until listings are without it."""
+
+    entry: Entry | None
+    asked_s: float  # when it was destroyed, or was last asked for
+    absent: int = 0  # complete listings in a row without it
+
+
 class View:
     """The sessions and cameras of one server as the tree shows them."""
 
@@ -66,7 +76,7 @@ class View:
         self._stale_because = ""
         self.known: dict[str, Facts] = {}  # facts of sessions that were not listed yet
         self._now_s = now_s
-        self._destroyed: dict[str, int] = {}
+        self._destroyed: dict[str, _Destroyed] = {}
         root = self.tree.root
         self.new = None if settings.read_only else self._folder(root, b"new")
         self.sessions = self._folder(root, b"sessions")
@@ -146,9 +156,22 @@ class View:
     def destroyed(self, session_id: str, now_s: float) -> list[Notice]:
         """Take a session away for good; listings that still hold it are not believed."""
         self._now_s = now_s
-        self._destroyed[session_id] = 0
-        entry = self.entries.get(session_id)
+        entry, before = self.entries.get(session_id), self._destroyed.get(session_id)
+        known = before.entry if before else None
+        self._destroyed[session_id] = _Destroyed(entry or known, now_s)
         return self._remove(entry) if entry else []
+
+    def questionable(self, now_s: float) -> Entry | None:
+        """Return a session that the server destroyed, as it said, and lists for long after; None where there is none.
+
+        What is returned is taken as asked for now, and comes again only when it is listed for as long once more.
+        """
+        for destroyed in self._destroyed.values():
+            entry, due_s = destroyed.entry, destroyed.asked_s + self.settings.timers.lingers_s
+            if entry is not None and not entry.facts.going and not destroyed.absent and now_s >= due_s:
+                destroyed.asked_s = now_s
+                return entry
+        return None
 
     def gone(self, session_id: str, now_s: float, why: str) -> list[Notice]:
         """Take note that the server answered that it has no such session."""
@@ -293,9 +316,9 @@ class View:
 
     def _forget_destroyed(self, seen: Mapping[str, SessionInfo]) -> None:
         for session_id in list(self._destroyed):
-            absent = 0 if session_id in seen else self._destroyed[session_id] + 1
-            self._destroyed[session_id] = absent
-            if absent >= LISTINGS_BEFORE_DROPPED:
+            destroyed = self._destroyed[session_id]
+            destroyed.absent = 0 if session_id in seen else destroyed.absent + 1
+            if destroyed.absent >= LISTINGS_BEFORE_DROPPED:
                 del self._destroyed[session_id]
 
     def _remove(self, entry: Entry) -> list[Notice]:

@@ -6,6 +6,7 @@ block in threads of their own limiter, so that a copy never starves them. Belong
 to the event loop.
 """
 
+import contextlib
 import functools
 import logging
 import math
@@ -227,9 +228,10 @@ class Catalog:
     # -- keeping alive ------------------------------------------------------------
 
     async def keep_alive(self) -> None:
-        """Ask for the state of whatever has to be kept alive, for ever."""
+        """Ask for the state of whatever has to be kept alive, or should have gone, for ever."""
         while True:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.question)
                 for entry in self._due():
                     nursery.start_soon(self._keep, entry)
             # Twice in the shortest cadence, so that none is late by more than half of it.
@@ -259,6 +261,22 @@ class Catalog:
             self.gone(session_id, str(error))
             raise
         self.took(entry, state)
+
+    async def question(self) -> None:
+        """Ask for a session that was destroyed and is still listed: what the server has is not shown as gone."""
+        entry = self.view.questionable(time.time())
+        if entry is None:
+            return
+        session_id = entry.session.id
+        # It is there no more, which is well; or the server does not say, and is asked again later.
+        with contextlib.suppress(errors.AxxonfsError):
+            await self.call(
+                lambda: self.client.session_state(session_id, timeout_s=CONTROL_TIMEOUT_S), self._keep_alive_limiter
+            )
+            log.warning("session not destroyed, though the server said so session=%s", session_id)
+            entry.facts.released = True  # it was to go, and nothing keeps it from that
+            self.view.put_back(entry, "not destroyed: the server said that it was, and still has it", time.time())
+            await self.try_save(entry)
 
     async def _keep(self, entry: Entry) -> None:
         session_id = entry.session.id
@@ -317,6 +335,7 @@ class Catalog:
         session_id = entry.session.id
         await self.call(lambda: self.client.destroy_session(session_id, timeout_s=CONTROL_TIMEOUT_S))
         log.info("session destroyed session=%s", session_id)
+        entry.facts.going = False
         self._notify(self.view.destroyed(session_id, time.time()))
         await self._drop({session_id})
 

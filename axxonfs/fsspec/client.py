@@ -205,10 +205,11 @@ class Client:
             self._readers.stop_idle()
 
     async def _probing(self) -> None:
-        """See whether a server is away of which reads got nothing, and when it is back."""
+        """See whether a server is away of which reads got nothing, when it is back, and what did not go."""
         while True:
             await trio.sleep(self._timers.poll_active_s)
             await self._catalog.probe()
+            await self._catalog.question()
 
     def _touched(self, session_id: str) -> None:
         entry = self._view.entries.get(session_id)

@@ -98,7 +98,8 @@ class Sessions:
             record = self._records.get(session_id)
             if record is None or record.gone_s is not None:
                 raise no_session()
-            self._bury(record, self._switches().destroyed_lingers_s)
+            if self._switches().destroys:
+                self._bury(record, self._switches().destroyed_lingers_s)
 
     # What the agent does.
 

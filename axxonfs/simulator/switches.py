@@ -89,6 +89,9 @@ class Switches:
         "6.1: seconds in which a destroyed session is still listed; a live run is ambiguous, up to 10 are plausible",
         default=0.0,
     )
+    destroys: bool = _switch(
+        "6.1: DestroySession does what it says; without it a session stays, though the answer is OK", default=True
+    )
     download_keeps: Literal["start", "always"] = _switch(
         "6.2: a download resets the hour only as it starts, or with every chunk; start asks more of clients",
         default="start",

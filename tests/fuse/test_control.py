@@ -264,6 +264,28 @@ def test_a_session_that_the_server_does_not_destroy_comes_back_and_says_why(rigs
     assert [len(result.read_bytes()) for result in rig.results(session)] == [10]
 
 
+@pytest.mark.expects_warnings("session not destroyed, though the server said so")
+@pytest.mark.parametrize("how", ["rm", "control"])
+def test_a_session_that_the_server_says_it_destroyed_and_did_not_comes_back(rigs: Rigs, how: str) -> None:
+    rig = rigs(options={"time_factor": "20"}, file_size_bytes=10)
+    session = rig.exported("stays").parent.resolve()
+    session_id = rig.session_id(session)
+    rig.sim.switches = Switches(destroys=False)
+    if how == "rm":
+        shutil.rmtree(session)
+    else:
+        assert tell(session, "destroy").returncode == 0
+    assert not is_listed(rig, session)
+    wait_until(session.exists, "the session to come back")
+    status = rig.status(session)
+    assert "still has it" in status["last_error"]
+    assert (status["own"], status["kept"]) == (True, False)
+    assert [len(result.read_bytes()) for result in rig.results(session)] == [10]
+    rig.sim.switches = Switches()
+    shutil.rmtree(session)
+    wait_until(lambda: not exists(rig, session_id), "the session to go")
+
+
 def test_a_destroyed_session_that_lingers_in_listings_does_not_reappear(rigs: Rigs) -> None:
     rig = rigs(file_size_bytes=10, switches=Switches(destroyed_lingers_s=600))
     session = rig.exported("lingers").parent.resolve()

@@ -15,6 +15,7 @@ import pytest
 from axxonfs.core.timers import scaled
 from axxonfs.exporting import doubts
 from axxonfs.simulator.switches import Switches
+from tests.fuse.harness import wait_until
 from tests.rpc.file_systems import Site, archive_clip, made_site, pattern_file
 
 FAST = 600.0  # the hour of a result is six seconds, and half an hour is three
@@ -203,6 +204,19 @@ def test_own_sessions_are_destroyed_and_others_are_not(site: Site) -> None:
     fs.rm(own, recursive=True)
     assert fs.ls("", detail=False) == [foreign]
     assert site.sim.calls.count("DestroySession") == 1
+
+
+@pytest.mark.expects_warnings("session not destroyed, though the server said so")
+def test_a_session_that_the_server_says_it_destroyed_and_did_not_comes_back(tmp_path: Path) -> None:
+    with made_site(tmp_path, time_factor=60.0) as site:
+        fs = site.fs(destroy="all")
+        site.hold(10)
+        [session] = fs.ls("", detail=False)
+        site.sim.switches = Switches(destroys=False)
+        fs.rm(session, recursive=True)
+        assert fs.ls("", refresh=True) == []
+        wait_until(lambda: fs.ls("", detail=False, refresh=True) == [session], "the session to come back")
+        assert "still has it" in fs.status(session)["last_error"]
 
 
 def test_a_result_is_hidden_and_a_session_without_results_goes(site: Site) -> None:

@@ -309,6 +309,35 @@ def test_a_destroyed_session_does_not_come_back_while_it_lingers(shown: view.Vie
     assert listing(shown) == set()
 
 
+LATER_S = NOW_S + Timers().lingers_s
+
+
+def test_a_destroyed_session_that_lingers_for_long_is_to_be_asked_for_and_no_other(shown: view.View) -> None:
+    shown.apply_listing([builders.completed()], NOW_S)
+    entry = shown.entries["hosts/Server/1"]
+    assert shown.questionable(LATER_S) is None
+    shown.destroyed("hosts/Server/1", NOW_S)
+    shown.destroyed("hosts/Server/1", NOW_S)  # once when it is taken away, and once when the server has answered
+    shown.destroyed("never listed", NOW_S)
+    assert shown.questionable(LATER_S - 0.1) is None
+    assert shown.questionable(LATER_S) is entry
+    assert shown.questionable(LATER_S + 1) is None
+    assert shown.questionable(LATER_S + Timers().lingers_s) is entry
+
+
+def test_a_session_is_not_asked_for_that_is_being_destroyed_or_is_listed_no_more(shown: view.View) -> None:
+    shown.apply_listing([builders.completed()], NOW_S)
+    entry = shown.entries["hosts/Server/1"]
+    entry.facts.going = True
+    shown.destroyed("hosts/Server/1", NOW_S)
+    assert shown.questionable(LATER_S) is None
+    entry.facts.going = False
+    shown.apply_listing([], NOW_S)
+    assert shown.questionable(LATER_S) is None
+    shown.apply_listing([builders.completed()], NOW_S)
+    assert shown.questionable(LATER_S) is entry
+
+
 def test_an_id_that_was_destroyed_may_be_used_again_later(shown: view.View) -> None:
     shown.destroyed("hosts/Server/1", NOW_S)
     for found in ([], [], [builders.completed()]):
