@@ -57,11 +57,13 @@ LISTINGS_BEFORE_DROPPED = 2
 
 
 @dataclasses.dataclass(slots=True)
-class _Destroyed:
+class Destroyed:
     """A session that was destroyed here, until listings are without it."""
 
-    entry: Entry | None
+    entry: Entry | None  # as it was
+    accepted: bool  # whether the server has said so
     asked_s: float  # when it was destroyed, or was last asked for
+    listed_s: float  # when a listing last had it
     absent: int = 0  # complete listings in a row without it
 
 
@@ -76,7 +78,7 @@ class View:
         self._stale_because = ""
         self.known: dict[str, Facts] = {}  # facts of sessions that were not listed yet
         self._now_s = now_s
-        self._destroyed: dict[str, _Destroyed] = {}
+        self._destroyed: dict[str, Destroyed] = {}
         root = self.tree.root
         self.new = None if settings.read_only else self._folder(root, b"new")
         self.sessions = self._folder(root, b"sessions")
@@ -153,25 +155,41 @@ class View:
             notices += self._take(SessionInfo(session=session, state=state))
         return notices
 
-    def destroyed(self, session_id: str, now_s: float) -> list[Notice]:
-        """Take a session away for good; listings that still hold it are not believed."""
+    @property
+    def held(self) -> set[str]:
+        """The ids of all sessions that are shown, or were destroyed and may still be listed."""
+        return self.entries.keys() | self._destroyed.keys()
+
+    def destroyed(self, session_id: str, now_s: float, *, accepted: bool) -> list[Notice]:
+        """Take a session away for good; listings that still hold it are not believed, once the server `accepted`."""
         self._now_s = now_s
         entry, before = self.entries.get(session_id), self._destroyed.get(session_id)
         known = before.entry if before else None
-        self._destroyed[session_id] = _Destroyed(entry or known, now_s)
+        self._destroyed[session_id] = Destroyed(entry or known, accepted, now_s, now_s)
         return self._remove(entry) if entry else []
 
-    def questionable(self, now_s: float) -> Entry | None:
+    def questionable(self, now_s: float) -> Destroyed | None:
         """Return a session that the server destroyed, as it said, and lists for long after; None where there is none.
 
         What is returned is taken as asked for now, and comes again only when it is listed for as long once more.
         """
-        for destroyed in self._destroyed.values():
-            entry, due_s = destroyed.entry, destroyed.asked_s + self.settings.timers.lingers_s
-            if entry is not None and not entry.facts.going and not destroyed.absent and now_s >= due_s:
-                destroyed.asked_s = now_s
-                return entry
-        return None
+        lingers_s = self.settings.timers.lingers_s
+        due = [
+            destroyed
+            for destroyed in self._destroyed.values()
+            if destroyed.entry is not None
+            and destroyed.accepted
+            and destroyed.listed_s - destroyed.asked_s >= lingers_s
+            and not destroyed.absent
+        ]
+        first = min(due, key=lambda destroyed: destroyed.asked_s, default=None)
+        if first is not None:
+            first.asked_s = now_s
+        return first
+
+    def lingers(self, destroyed: Destroyed) -> bool:
+        """Whether nothing else was heard of a session that was questionable."""
+        return not destroyed.absent and any(other is destroyed for other in self._destroyed.values())
 
     def gone(self, session_id: str, now_s: float, why: str) -> list[Notice]:
         """Take note that the server answered that it has no such session."""
@@ -201,7 +219,7 @@ class View:
         node.content.entry.facts.hidden.add(node.content.file.path)
         self.tree.remove(node, _ns(now_s))
 
-    def put_back(self, entry: Entry, why: str, now_s: float) -> None:
+    def put_back(self, entry: Entry, why: str, now_s: float) -> list[Notice]:
         """Show a session and all its results again that the server did not destroy."""
         self._now_s = now_s
         self._destroyed.pop(entry.session.id, None)
@@ -209,7 +227,7 @@ class View:
         entry.facts.last_error = why
         entry.facts.hidden.clear()
         self.known[entry.session.id] = entry.facts
-        self._take(entry.info)
+        return self._take(entry.info)
 
     def visible_results(self, entry: Entry) -> list[tree.Node]:
         """Return the nodes of the results that the session's directory shows."""
@@ -317,7 +335,10 @@ class View:
     def _forget_destroyed(self, seen: Mapping[str, SessionInfo]) -> None:
         for session_id in list(self._destroyed):
             destroyed = self._destroyed[session_id]
-            destroyed.absent = 0 if session_id in seen else destroyed.absent + 1
+            if session_id in seen:
+                destroyed.absent, destroyed.listed_s = 0, self._now_s
+            else:
+                destroyed.absent += 1
             if destroyed.absent >= LISTINGS_BEFORE_DROPPED:
                 del self._destroyed[session_id]
 

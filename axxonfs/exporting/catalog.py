@@ -120,7 +120,7 @@ class Catalog:
         self.last_listing_s = now_s
         self._listings += 1
         self._note_answer(now_s)
-        before = set(self.view.entries)
+        before = self.view.held
         notices = self.view.apply_listing(listing, now_s)
         notices += self.view.set_stale(None, now_s)
         self._failure = None
@@ -131,7 +131,7 @@ class Catalog:
             await self._forget_released()
         self._notify(notices)
         await self._save_finished()
-        await self._drop(before - self.view.entries.keys())
+        await self._drop(before - self.view.held)
 
     async def _save_finished(self) -> None:
         """Write down when own sessions were first seen finished: their results are kept from then on."""
@@ -264,19 +264,28 @@ class Catalog:
 
     async def question(self) -> None:
         """Ask for a session that was destroyed and is still listed: what the server has is not shown as gone."""
-        entry = self.view.questionable(time.time())
-        if entry is None:
+        destroyed = self.view.questionable(time.time())
+        if destroyed is None or destroyed.entry is None:
             return
+        entry = destroyed.entry
         session_id = entry.session.id
         # It is there no more, which is well; or the server does not say, and is asked again later.
         with contextlib.suppress(errors.AxxonfsError):
-            await self.call(
+            state = await self.call(
                 lambda: self.client.session_state(session_id, timeout_s=CONTROL_TIMEOUT_S), self._keep_alive_limiter
             )
+            if state.state == export_service_pb2.S_REMOVED or not self.view.lingers(destroyed):
+                return
             log.warning("session not destroyed, though the server said so session=%s", session_id)
-            entry.facts.released = True  # it was to go, and nothing keeps it from that
-            self.view.put_back(entry, "not destroyed: the server said that it was, and still has it", time.time())
-            await self.try_save(entry)
+            # It was to go, and nothing keeps it from that.
+            entry.facts.released, entry.facts.keep_until_s = True, None
+            await self.put_back(entry, "the server said that it was, and still has it")
+            self.took(self.view.entries[session_id], state)
+
+    async def put_back(self, entry: Entry, why: str) -> None:
+        """Show a session again that was not destroyed."""
+        self._notify(self.view.put_back(entry, f"not destroyed: {why}", time.time()))
+        await self.try_save(entry)
 
     async def _keep(self, entry: Entry) -> None:
         session_id = entry.session.id
@@ -335,9 +344,12 @@ class Catalog:
         session_id = entry.session.id
         await self.call(lambda: self.client.destroy_session(session_id, timeout_s=CONTROL_TIMEOUT_S))
         log.info("session destroyed session=%s", session_id)
-        entry.facts.going = False
-        self._notify(self.view.destroyed(session_id, time.time()))
-        await self._drop({session_id})
+        self._notify(self.view.destroyed(session_id, time.time(), accepted=True))
+        # The journal forgets it when listings have: until then another mount would have to destroy it once more.
+        if not entry.facts.going:
+            entry.facts.going = True
+            if not await self.try_save(entry):
+                self._undropped.add(session_id)
 
     def adopt(self, info: SessionInfo, facts: sessions.Facts) -> Entry:
         """Show a session that this mount started."""

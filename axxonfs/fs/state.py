@@ -157,7 +157,7 @@ class MountState:
             self._starter.resume()
 
     def _take_away(self, entry: view.Entry) -> None:
-        for notice in self.view.destroyed(entry.session.id, time.time()):
+        for notice in self.view.destroyed(entry.session.id, time.time(), accepted=False):
             # The kernel knows that the directory goes; whoever follows one of its texts does not.
             if isinstance(notice, view.Changed):
                 self._pollers.changed(notice.ino)
@@ -171,8 +171,7 @@ class MountState:
             await self.catalog.destroy(entry)
         except errors.AxxonfsError as error:
             log.warning("session not destroyed session=%s error=%s", entry.session.id, error)
-            self.view.put_back(entry, f"not destroyed: {error}", time.time())
-            await self.catalog.try_save(entry)
+            await self.catalog.put_back(entry, str(error))
 
     # -- renaming --------------------------------------------------------------------
 

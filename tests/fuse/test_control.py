@@ -270,6 +270,7 @@ def test_a_session_that_the_server_says_it_destroyed_and_did_not_comes_back(rigs
     rig = rigs(options={"time_factor": "20"}, file_size_bytes=10)
     session = rig.exported("stays").parent.resolve()
     session_id = rig.session_id(session)
+    assert tell(session, "keep").returncode == 0
     rig.sim.switches = Switches(destroys=False)
     if how == "rm":
         shutil.rmtree(session)
@@ -279,11 +280,40 @@ def test_a_session_that_the_server_says_it_destroyed_and_did_not_comes_back(rigs
     wait_until(session.exists, "the session to come back")
     status = rig.status(session)
     assert "still has it" in status["last_error"]
-    assert (status["own"], status["kept"]) == (True, False)
+    assert (status["own"], status["kept"], status["expires"] is None) == (True, False, False)
     assert [len(result.read_bytes()) for result in rig.results(session)] == [10]
     rig.sim.switches = Switches()
     shutil.rmtree(session)
     wait_until(lambda: not exists(rig, session_id), "the session to go")
+
+
+@pytest.mark.parametrize("how", ["rm", "control"])
+def test_what_the_server_did_not_destroy_is_destroyed_by_the_next_mount(rigs: Rigs, how: str) -> None:
+    rig = rigs(file_size_bytes=10)
+    session = rig.exported("stays").parent.resolve()
+    session_id = rig.session_id(session)
+    rig.sim.switches = Switches(destroys=False)
+    if how == "rm":
+        shutil.rmtree(session)
+        wait_until(lambda: rig.sim.calls.count("DestroySession"), "the destroy")
+    else:
+        assert tell(session, "destroy").returncode == 0
+    assert rig.stop() == 0
+    rig.sim.switches = Switches()
+    rig.start()
+    wait_until(lambda: not exists(rig, session_id), "the session to go")
+    assert not is_listed(rig, session)
+
+
+def test_a_destroyed_session_that_answers_that_it_was_removed_stays_away(rigs: Rigs) -> None:
+    switches = Switches(destroyed_lingers_s=600, removed_state_s=600)
+    rig = rigs(options={"time_factor": "60"}, file_size_bytes=10, switches=switches)
+    session = rig.exported("removed").parent.resolve()
+    before = rig.sim.calls.count("GetSessionState")
+    shutil.rmtree(session)
+    wait_until(lambda: rig.sim.calls.count("GetSessionState") > before, "the mount to ask for it")
+    rig.stats()
+    assert not is_listed(rig, session)
 
 
 def test_a_destroyed_session_that_lingers_in_listings_does_not_reappear(rigs: Rigs) -> None:

@@ -88,6 +88,7 @@ class Model(RuleBasedStateMachine):
         self.new: dict[str, str] = {}  # content of the files, and where links lead
         self.names: dict[str, str] = {}  # of the directories, by id
         self.destroyed: dict[str, int] = {}  # by the mount, and how many listings did not have them since
+        self.destroyed_own: set[str] = set()
 
     def teardown(self) -> None:
         try:
@@ -122,6 +123,11 @@ class Model(RuleBasedStateMachine):
 
     def what_is_destroyed_goes_on_being_listed_or_not(self, linger: bool) -> None:  # noqa: FBT001
         self.sim.switches = Switches(destroyed_lingers_s=1e9 if linger else 0.0)
+
+    def note_destroyed(self, session_id: str) -> None:
+        if self.shown.pop(session_id).label is not None:
+            self.destroyed_own.add(session_id)
+        self.destroyed[session_id] = 0
 
     # -- what the mount sees of it --------------------------------------------------------
 
@@ -183,7 +189,9 @@ class Model(RuleBasedStateMachine):
         own = {session_id: entry for session_id, entry in self.shown.items() if entry.label is not None}
         for entry in (own | self.lost).values():
             entry.hidden, entry.unlinked, entry.missing = set(), False, 0
-        self.destroyed = {}
+        # The journal knows those of its own that were not forgotten yet: where they are listed still, they stay away.
+        listed = {record.session_id for record in self.sim.sessions.listed("root", 0, 1_000_000)}
+        self.destroyed = dict.fromkeys(self.destroyed.keys() & self.destroyed_own & listed, 0)
         self.lost |= own
         self.shown = {}
         self.mount = self.stack.enter_context(Unmounted(self.client, self.directory))
@@ -289,8 +297,7 @@ class Model(RuleBasedStateMachine):
         for entry in self.mount.names("sessions", name):
             self.mount.unlink("sessions", name, entry)
         self.mount.rmdir("sessions", name)
-        del self.shown[session_id]
-        self.destroyed[session_id] = 0
+        self.note_destroyed(session_id)
 
     @precondition(lambda self: self.shown)
     @rule(which=pick)
@@ -306,8 +313,7 @@ class Model(RuleBasedStateMachine):
                 self.mount.rmdir("sessions", name)
         else:
             self.mount.rmdir("sessions", name)
-            del self.shown[session_id]
-            self.destroyed[session_id] = 0
+            self.note_destroyed(session_id)
             assert session_id not in {record.session_id for record in self.sim.sessions.records()}
 
     @precondition(lambda self: self.shown)
@@ -315,8 +321,7 @@ class Model(RuleBasedStateMachine):
     def destroy_is_written_into_control(self, which: int) -> None:
         session_id = self.chosen(which)
         self.mount.write("destroy\n", "sessions", self.name_of(session_id), "control")
-        del self.shown[session_id]
-        self.destroyed[session_id] = 0
+        self.note_destroyed(session_id)
 
     # -- what must hold always --------------------------------------------------------------
 

@@ -219,7 +219,7 @@ def test_whoever_polls_a_text_of_a_session_that_goes_is_told(shown: view.View) -
     shown.apply_listing([builders.completed()], NOW_S)
     inside(shown)
     state = node(shown, "state").ino
-    assert view.Changed(state) in shown.destroyed("hosts/Server/1", NOW_S)
+    assert view.Changed(state) in shown.destroyed("hosts/Server/1", NOW_S, accepted=True)
 
 
 def test_an_own_export_that_was_away_for_a_moment_runs_on(shown: view.View) -> None:
@@ -303,7 +303,7 @@ def test_an_own_session_that_was_read_whole_just_goes(shown: view.View) -> None:
 
 def test_a_destroyed_session_does_not_come_back_while_it_lingers(shown: view.View) -> None:
     shown.apply_listing([builders.completed()], NOW_S)
-    shown.destroyed("hosts/Server/1", NOW_S)
+    shown.destroyed("hosts/Server/1", NOW_S, accepted=True)
     assert listing(shown) == set()
     shown.apply_listing([builders.completed()], NOW_S)
     assert listing(shown) == set()
@@ -312,34 +312,67 @@ def test_a_destroyed_session_does_not_come_back_while_it_lingers(shown: view.Vie
 LATER_S = NOW_S + Timers().lingers_s
 
 
-def test_a_destroyed_session_that_lingers_for_long_is_to_be_asked_for_and_no_other(shown: view.View) -> None:
+def destroy_one(shown: view.View, *, accepted: bool = True) -> view.Entry:
+    """Have the one session destroyed, as the mount does: it is taken away, and the server answers."""
     shown.apply_listing([builders.completed()], NOW_S)
     entry = shown.entries["hosts/Server/1"]
-    assert shown.questionable(LATER_S) is None
-    shown.destroyed("hosts/Server/1", NOW_S)
-    shown.destroyed("hosts/Server/1", NOW_S)  # once when it is taken away, and once when the server has answered
-    shown.destroyed("never listed", NOW_S)
-    assert shown.questionable(LATER_S - 0.1) is None
-    assert shown.questionable(LATER_S) is entry
-    assert shown.questionable(LATER_S + 1) is None
-    assert shown.questionable(LATER_S + Timers().lingers_s) is entry
+    shown.destroyed("hosts/Server/1", NOW_S, accepted=False)
+    if accepted:
+        shown.destroyed("hosts/Server/1", NOW_S, accepted=True)
+    return entry
 
 
-def test_a_session_is_not_asked_for_that_is_being_destroyed_or_is_listed_no_more(shown: view.View) -> None:
-    shown.apply_listing([builders.completed()], NOW_S)
-    entry = shown.entries["hosts/Server/1"]
-    entry.facts.going = True
-    shown.destroyed("hosts/Server/1", NOW_S)
+def test_a_destroyed_session_is_asked_for_when_it_was_listed_for_long_and_then_again(shown: view.View) -> None:
+    entry = destroy_one(shown)
+    shown.destroyed("never shown", NOW_S, accepted=True)
+    shown.apply_listing([builders.completed()], LATER_S - 0.1)
+    # However late it is: what counts is when a listing still had it.
+    assert shown.questionable(LATER_S + 1000) is None
+    shown.apply_listing([builders.completed()], LATER_S)
+    asked = shown.questionable(LATER_S)
+    assert asked is not None
+    assert asked.entry is entry
+    assert shown.lingers(asked)
+    assert shown.questionable(LATER_S + 1000) is None
+    shown.apply_listing([builders.completed()], LATER_S + Timers().lingers_s)
+    assert shown.questionable(LATER_S + Timers().lingers_s) is asked
+
+
+def test_a_session_is_not_asked_for_that_the_server_was_not_heard_of(shown: view.View) -> None:
+    destroy_one(shown, accepted=False)
+    shown.apply_listing([builders.completed()], LATER_S)
     assert shown.questionable(LATER_S) is None
-    entry.facts.going = False
-    shown.apply_listing([], NOW_S)
-    assert shown.questionable(LATER_S) is None
-    shown.apply_listing([builders.completed()], NOW_S)
-    assert shown.questionable(LATER_S) is entry
+
+
+def test_an_answer_is_of_no_use_once_something_newer_was_heard(shown: view.View) -> None:
+    destroy_one(shown)
+    shown.apply_listing([builders.completed()], LATER_S)
+    asked = shown.questionable(LATER_S)
+    assert asked is not None
+    shown.destroyed("hosts/Server/1", LATER_S, accepted=True)
+    assert not shown.lingers(asked)
+    shown.apply_listing([builders.completed()], LATER_S + Timers().lingers_s)
+    asked = shown.questionable(LATER_S + Timers().lingers_s)
+    assert asked is not None
+    shown.apply_listing([], LATER_S + Timers().lingers_s)
+    assert not shown.lingers(asked)
+
+
+def test_of_many_sessions_each_has_its_turn(shown: view.View) -> None:
+    infos = [builders.completed(f"hosts/Server/{number}") for number in range(3)]
+    shown.apply_listing(infos, NOW_S)
+    for info in infos:
+        shown.destroyed(info.session.id, NOW_S, accepted=True)
+    asked = []
+    for round_ in range(1, 3):
+        now_s = NOW_S + round_ * Timers().lingers_s
+        shown.apply_listing(infos, now_s)
+        asked += [shown.questionable(now_s + number) for number in range(2)]
+    assert {one.entry.session.id for one in asked if one and one.entry} == {info.session.id for info in infos}
 
 
 def test_an_id_that_was_destroyed_may_be_used_again_later(shown: view.View) -> None:
-    shown.destroyed("hosts/Server/1", NOW_S)
+    shown.destroyed("hosts/Server/1", NOW_S, accepted=True)
     for found in ([], [], [builders.completed()]):
         shown.apply_listing(found, NOW_S)
     assert listing(shown) == {NAME}
@@ -350,10 +383,11 @@ def test_a_session_that_was_not_destroyed_comes_back_with_all_its_results(shown:
     entry = shown.entries["hosts/Server/1"]
     shown.hide(node(shown, RESULT), NOW_S)
     assert RESULT not in inside(shown)
-    shown.destroyed(entry.session.id, NOW_S)
+    shown.destroyed(entry.session.id, NOW_S, accepted=True)
     shown.apply_listing([builders.completed()], NOW_S)
     assert listing(shown) == set()
-    shown.put_back(entry, "not destroyed: no right", NOW_S)
+    notices = shown.put_back(entry, "not destroyed: no right", NOW_S)
+    assert any(isinstance(notice, view.Appeared) for notice in notices)
     assert RESULT in inside(shown)
     assert status(shown)["last_error"] == "not destroyed: no right"
 
