@@ -217,6 +217,7 @@ def test_a_session_that_the_server_says_it_destroyed_and_did_not_comes_back(tmp_
         assert fs.ls("", refresh=True) == []
         wait_until(lambda: fs.ls("", detail=False, refresh=True) == [session], "the session to come back")
         assert "still has it" in fs.status(session)["last_error"]
+        fs.close()
 
 
 def test_a_result_is_hidden_and_a_session_without_results_goes(site: Site) -> None:
