@@ -161,7 +161,10 @@ class View:
         return self.entries.keys() | self._destroyed.keys()
 
     def destroyed(self, session_id: str, now_s: float, *, accepted: bool) -> list[Notice]:
-        """Take a session away for good; listings that still hold it are not believed, once the server `accepted`."""
+        """Take a session away for good, whether the server has `accepted` that yet or not.
+
+        Listings that still hold it are not believed.
+        """
         self._now_s = now_s
         entry, before = self.entries.get(session_id), self._destroyed.get(session_id)
         known = before.entry if before else None

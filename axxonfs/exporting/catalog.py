@@ -280,7 +280,9 @@ class Catalog:
             # It was to go, and nothing keeps it from that.
             entry.facts.released, entry.facts.keep_until_s = True, None
             await self.put_back(entry, "the server said that it was, and still has it")
-            self.took(self.view.entries[session_id], state)
+            back = self.view.entries.get(session_id)
+            if back is not None:  # else somebody destroyed it meanwhile
+                self.took(back, state)
 
     async def put_back(self, entry: Entry, why: str) -> None:
         """Show a session again that was not destroyed."""
