@@ -181,7 +181,7 @@ class Soak:
             f"exports started: {self.starts}; started twice: {len(self.doubled)}",
             f"errors of the programs: {said}; not explained by what went wrong: {len(self.judge.unexplained)}",
             f"longest from the end of a trouble until the mount was back: {back_s:.0f} s, after {after}",
-            f"longest in state D: {self.stuck_s:.0f} s, where a read has {READ_TIMEOUT_S:.0f} s",
+            f"longest in state D: {self.stuck_s:.0f} s in a program's read; a READ in it has {READ_TIMEOUT_S:.0f} s",
             f"longest listing of all sessions with a look into every twentieth: {self.longest_look_s:.2f} s",
             f"inodes without a name at rest: {self.nameless}",
             *(f"**failed**: {error}" for error in self.findings),
