@@ -192,7 +192,8 @@ class View:
 
     def lingers(self, destroyed: Destroyed) -> bool:
         """Whether nothing else was heard of a session that was questionable."""
-        return not destroyed.absent and any(other is destroyed for other in self._destroyed.values())
+        entry = destroyed.entry
+        return entry is not None and self._destroyed.get(entry.session.id) is destroyed and not destroyed.absent
 
     def gone(self, session_id: str, now_s: float, why: str) -> list[Notice]:
         """Take note that the server answered that it has no such session."""

@@ -208,8 +208,8 @@ class Client:
         """See whether a server is away of which reads got nothing, when it is back, and what did not go."""
         while True:
             await trio.sleep(self._timers.poll_active_s)
+            self._tasks.start(self._catalog.question)  # may take its time; what is asked is not asked again meanwhile
             await self._catalog.probe()
-            await self._catalog.question()
 
     def _touched(self, session_id: str) -> None:
         entry = self._view.entries.get(session_id)

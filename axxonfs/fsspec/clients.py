@@ -7,6 +7,7 @@ are made anew after it; a child starts without any client: what it inherited can
 used there and is left alone. Any thread may call.
 """
 
+import functools
 import hashlib
 import multiprocessing.util
 import os
@@ -112,6 +113,7 @@ class _Registry:
             self.close(setup)
 
 
+@functools.cache  # a second time it would come from what malloc keeps, and be cleared; forked children have learnt it
 def _keep_freed_memory() -> None:
     """Have malloc keep what is freed for what comes next, as in a process that has let a large array go.
 

@@ -151,6 +151,27 @@ def test_a_process_that_reads_keeps_the_memory_that_it_let_go(site: Site) -> Non
     assert after < BLOCKS_PAGES // 20
 
 
+# Other servers and accounts, and connections made anew, have clients of their own.
+CLIENTS = """
+    import resource
+    from axxonfs.fsspec import AxxonFileSystem
+
+    def used(number):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        fs = AxxonFileSystem(**{words!r}, max_logins=10 + number)
+        assert fs.find("")
+        fs.close()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    print(max([used(number) for number in range(6)][1:]))
+"""
+
+
+def test_what_teaches_a_process_to_keep_memory_takes_none_itself(site: Site) -> None:
+    site.hold_one(site.fs(), 1000)
+    assert int(output_of(site, CLIENTS)) < (31 << 20) // resource.getpagesize() // 2
+
+
 def test_what_the_environment_says_of_memory_stays_in_force(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.hold_one(site.fs(), 1000)
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", str(64 << 10))

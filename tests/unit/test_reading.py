@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 import trio
+import trio.testing
 
 from axxonfs.core.chunks import KIB
 from axxonfs.core.line import MIB, NARROW_BYTES
@@ -70,11 +71,10 @@ async def test_a_result_without_streams_is_not_held_by_the_pool(
     async with wired(monkeypatch, cache_bytes=64 * MIB, round_trip_s=0.02, bytes_per_s=500e6) as (_, pool):
         result = result_of(pool, MIB)
         await read(result, 0, MIB)
-        await trio.sleep(1)
         result.close()
         held = weakref.ref(result)
         del result
-        await trio.sleep(1)
+        await trio.testing.wait_all_tasks_blocked()
         gc.collect()
         assert held() is None
 
