@@ -20,11 +20,11 @@ MIB = 1024 * KIB
 # are steps. It is what a seek wastes, what a stream that waits for its reader holds in memory, and with
 # the round trip the most that a stream brings in a second. The least is enough for two chunks of 64 KiB
 # in one round trip, and for a line of 10 Mbit/s at 100 ms (measured: 128 KiB do, 64 KiB do not);
-# the last but one is what fits the default budget of a mount. Two to five times as much each: finer ones would be
-# more connections.
+# the last but one is what fits the default budget of a mount beside one stream of a seek. Two to five times as much
+# each: finer ones would be more connections.
 # Frames take room, too: without it the last chunk of a window comes a round trip later (measured).
 _FRAMES_BYTES = 16 * KIB
-IN_FLIGHT_BYTES = tuple(size + _FRAMES_BYTES for size in (128 * KIB, 768 * KIB, 3 * MIB, 12 * MIB, 40 * MIB, 96 * MIB))
+IN_FLIGHT_BYTES = tuple(size + _FRAMES_BYTES for size in (128 * KIB, 768 * KIB, 3 * MIB, 12 * MIB, 44 * MIB, 96 * MIB))
 NARROW_BYTES = IN_FLIGHT_BYTES[0]
 # A stream that begins may be a seek, which somebody leaves again: 3 MiB bring a player's largest step,
 # 512 KiB and what the kernel reads ahead of it, in one round trip.

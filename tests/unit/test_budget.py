@@ -26,7 +26,7 @@ def test_streams_and_cache_never_hold_more_than_the_budget(
             budget.take(open_streams[-1])
         held = sum(step + waiting_bytes(step) for step in open_streams)
         assert held + budget.cache_bytes == total
-        assert budget.cache_bytes >= total // (8 if ending else 4)
+        assert budget.cache_bytes >= total * 3 // (32 if ending else 16)
 
 
 def test_a_long_run_may_take_what_streams_may_have_and_a_seek_a_part_of_it() -> None:
@@ -36,6 +36,19 @@ def test_a_long_run_may_take_what_streams_may_have_and_a_seek_a_part_of_it() -> 
     budget.take(IN_FLIGHT_BYTES[4])
     assert within(budget.most_in_flight(seek=False)) == IN_FLIGHT_BYTES[3]
     assert within(budget.most_in_flight(seek=True)) == IN_FLIGHT_BYTES[2]
+
+
+def test_a_run_has_the_same_in_flight_by_default_beside_a_stream_that_began_as_a_seek() -> None:
+    budget = Budget(64 * MIB, 16)
+    budget.take(IN_FLIGHT_BYTES[2])
+    assert within(budget.most_in_flight(seek=False)) == IN_FLIGHT_BYTES[4]
+
+
+def test_runs_and_streams_that_take_all_they_may_leave_the_cache_its_part() -> None:
+    budget = Budget(64 * MIB, 16)
+    for _ in range(budget.max_streams):
+        budget.take(within(budget.most_in_flight(seek=False)))
+    assert 12 * MIB <= budget.cache_bytes < 13 * MIB
 
 
 def test_a_seek_counts_with_what_is_about_to_end_and_a_run_does_not() -> None:
