@@ -69,6 +69,12 @@ class _Place:
         if link is not None:
             link.disconnect()
 
+    def leave_slot(self) -> None:
+        """In a forked child: what it inherited would hold the parent's slot for as long as the child lives."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.leave()
+
     def _made(self) -> Client:
         endpoint, options = self._setup
         account = f"{options.user}@{endpoint}"
@@ -108,6 +114,10 @@ class _Registry:
         for place in list(self._places.values()):
             place.disconnect()
 
+    def leave_slots(self) -> None:
+        for place in self._places.values():
+            place.leave_slot()
+
     def close_all(self) -> None:
         for setup in list(self._places):
             self.close(setup)
@@ -146,6 +156,7 @@ def _forget() -> None:
     """Start anew in a forked child; nothing inherited is closed, for the login is the parent's."""
     global _registry  # noqa: PLW0603 - there is one for each process
     gate.renew()
+    _registry.leave_slots()
     _inherited.append(_registry)
     _registry = _Registry()
 

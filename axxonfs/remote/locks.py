@@ -24,6 +24,12 @@ class FileLock:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
+    def leave(self) -> None:
+        """Leave it, in a forked child, to the process that took it: its end alone lets others have it."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
 
 def try_lock(path: Path) -> FileLock | None:
     """Return the lock on a file, which is made if there is none; None while somebody else has it.

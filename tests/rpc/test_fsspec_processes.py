@@ -322,6 +322,35 @@ def test_a_program_that_is_killed_leaves_others_their_slots(site: Site) -> None:
         fs.close()
 
 
+# The parent ends without a word, as one that is killed does; the child lives on and has no part in the pipes.
+ORPHAN = """
+    import os, signal
+    from axxonfs.fsspec import AxxonFileSystem
+    AxxonFileSystem(**{words!r}).cat_file({path!r})
+    child = os.fork()
+    if child == 0:
+        os.closerange(0, 3)
+        while True:
+            signal.pause()
+    print(child, flush=True)
+    os._exit(0)
+"""
+
+
+def test_a_child_that_outlives_its_parent_does_not_hold_the_slot_of_that(site: Site) -> None:
+    path, data = site.hold_one(site.fs(), 4 * MIB)
+    site.fs().close()
+    words = {**site.words, "max_logins": 1, "login_wait": "10s"}
+    orphan = psutil.Process(int(output_of(Site(site.sim, site.scratch, words), ORPHAN, path=path)))
+    try:
+        fs = AxxonFileSystem(**words)
+        assert fs.cat_file(path) == data
+        assert orphan.is_running()
+        fs.close()
+    finally:
+        orphan.kill()
+
+
 def test_after_closing_the_next_use_connects_anew_and_calls_in_flight_end(site: Site) -> None:
     fs = site.fs()
     path, data = site.hold_one(fs, 1000)
