@@ -73,11 +73,20 @@ class Sheet:
     figures: list[Figure] = dataclasses.field(default_factory=list)
     values: dict[str, float] = dataclasses.field(default_factory=dict)  # by the name of a bar
 
-    def rounds(self, takes: Mapping[str, Callable[[], float]], times: int | None = None) -> dict[str, list[float]]:
-        """Take a sample of each in turn, as many times as the run is large; return them by name."""
+    def rounds(
+        self,
+        takes: Mapping[str, Callable[[], float]],
+        times: int | None = None,
+        before: Callable[[], object] = lambda: None,
+    ) -> dict[str, list[float]]:
+        """Take a sample of each in turn, as many times as the run is large; return them by name.
+
+        `before` is called before each sample, and is no part of it.
+        """
         samples: dict[str, list[float]] = {name: [] for name in takes}
         for _ in range(times or self.scale.rounds):
             for name, take in takes.items():
+                before()
                 samples[name].append(take())
         return samples
 

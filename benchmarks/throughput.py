@@ -26,6 +26,8 @@ _GIB = 1 << 30
 _SLOW_BYTES = 2 << 20
 _SSHFS_BYTES_MS = 1 << 30
 _LEAST_BYTES = 16 << 20
+# What processes need for themselves while a file is read.
+_MORE_BYTES = 128 << 20
 
 
 def sequential(stage: Stage, sheet: Sheet) -> None:
@@ -65,7 +67,7 @@ def _over(stage: Stage, sheet: Sheet, line: Line) -> None:
     with contextlib.ExitStack() as stack:
         run = _Run(stage, sheet, line, stack)
         run.warm_up()
-        samples = sheet.rounds(run.takes())
+        samples = sheet.rounds(run.takes(), before=run.prepare)
     where = f"{line}, {encryption(tls=stage.tls)}"
     medians = {what: sheet.figure("sequential", where, what, "MB/s", rates) for what, rates in samples.items()}
     for what, costs in run.costs.items():
@@ -107,6 +109,11 @@ class _Run:
         self._best_kb = int(max(best, key=best.__getitem__))
         where = f"{self._line}, {encryption(tls=self._stage.tls)}"
         self._sheet.figure("sequential", where, "bare, its best chunks", "KiB", [self._best_kb])
+
+    def prepare(self) -> None:
+        """Do what comes before each sample."""
+        if not self._line.bits_per_s:  # there so little is read that it does not matter
+            reading.use_free_memory(self._stage.contents.file_bytes + _MORE_BYTES)
 
     def takes(self) -> dict[str, Callable[[], float]]:
         """Return what takes a sample of each, in MB/s."""

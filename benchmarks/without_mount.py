@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks import reading
 from benchmarks.drain import CHUNK_KB, Drain
 from benchmarks.proxy import Line
 from benchmarks.sheet import Sheet, encryption
@@ -33,6 +34,8 @@ _MB = 1e6
 _ROUNDS = 3
 # Of a line that brings 50 MB/s, a second and a half.
 _LIMITED_BYTES = 64 << 20
+# What readers hold at most, and more.
+_MEMORY_BYTES = 640 << 20
 
 
 def fsspec(stage: Stage, sheet: Sheet) -> None:
@@ -64,7 +67,10 @@ def _against(
         what: lambda crew=crew: _take(crew, files, size, hashed=False)  # type: ignore[misc]  # mypy types no default of a lambda
         for what, crew in crews.items()
     }
-    samples = sheet.rounds({**takes, "bare": lambda: drain.bare(session, best_kb).rate / _MB})
+    samples = sheet.rounds(
+        {**takes, "bare": lambda: drain.bare(session, best_kb).rate / _MB},
+        before=lambda: reading.use_free_memory(_MEMORY_BYTES),
+    )
     where = f"{line}, {encryption(tls=stage.tls)}"
     medians = {what: sheet.figure("fsspec", where, what, "MB/s", rates) for what, rates in samples.items()}
     sheet.bar(f"fsspec/{line.round_trip_s * 1e3:g}", medians["fsspec"] / medians["bare"])

@@ -48,6 +48,8 @@ def test_rounds_take_turns() -> None:
     sheet, numbers = Sheet(QUICK, say=print), itertools.count()
     takes = {"A": lambda: float(next(numbers)), "B": lambda: float(next(numbers))}
     assert sheet.rounds(takes, times=2) == {"A": [0.0, 2.0], "B": [1.0, 3.0]}
+    # What comes before a sample comes before each.
+    assert sheet.rounds(takes, times=2, before=lambda: next(numbers)) == {"A": [5.0, 9.0], "B": [7.0, 11.0]}
 
 
 def test_a_value_of_no_bar_is_a_mistake() -> None:
