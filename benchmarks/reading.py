@@ -18,6 +18,7 @@ from pathlib import Path
 KIB, MIB, MB = 1 << 10, 1 << 20, 1_000_000
 _BLOCK_BYTES = MIB
 _F_SETPIPE_SZ = 1031
+_OWN_BYTES = 128 * MIB  # what processes need for themselves while a file is read, and more
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,13 +68,13 @@ def sequential_rate(path: Path, start_bytes: int = 0, *, keep: bool = False) -> 
     return total / passed_s
 
 
-def use_free_memory(size_bytes: int) -> None:
-    """Touch so much free memory and give it back, so that what is read next does not wait for new pages.
+def use_free_memory(read_bytes: int) -> None:
+    """Touch free memory and give it back, so that whoever reads so much next does not wait for new pages.
 
     A hypervisor may take back what lies free in a machine, and hand it out anew at the first touch: that cost 2.3 s
     for a GiB (measured), and met whoever filled the page cache then. Where none does, this changes nothing.
     """
-    mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
+    mmap.mmap(-1, read_bytes + _OWN_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def latencies_s(path: Path, offsets: Sequence[int], size: int, *, direct: bool) -> list[float]:

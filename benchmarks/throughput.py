@@ -26,8 +26,6 @@ _GIB = 1 << 30
 _SLOW_BYTES = 2 << 20
 _SSHFS_BYTES_MS = 1 << 30
 _LEAST_BYTES = 16 << 20
-# What processes need for themselves while a file is read.
-_MORE_BYTES = 128 << 20
 
 
 def sequential(stage: Stage, sheet: Sheet) -> None:
@@ -113,7 +111,7 @@ class _Run:
     def prepare(self) -> None:
         """Do what comes before each sample."""
         if not self._line.bits_per_s:  # there so little is read that it does not matter
-            reading.use_free_memory(self._stage.contents.file_bytes + _MORE_BYTES)
+            reading.use_free_memory(self._stage.contents.file_bytes)
 
     def takes(self) -> dict[str, Callable[[], float]]:
         """Return what takes a sample of each, in MB/s."""

@@ -34,8 +34,6 @@ _MB = 1e6
 _ROUNDS = 3
 # Of a line that brings 50 MB/s, a second and a half.
 _LIMITED_BYTES = 64 << 20
-# What readers hold at most, and more.
-_MEMORY_BYTES = 640 << 20
 
 
 def fsspec(stage: Stage, sheet: Sheet) -> None:
@@ -69,7 +67,7 @@ def _against(
     }
     samples = sheet.rounds(
         {**takes, "bare": lambda: drain.bare(session, best_kb).rate / _MB},
-        before=lambda: reading.use_free_memory(_MEMORY_BYTES),
+        before=lambda: reading.use_free_memory(size),
     )
     where = f"{line}, {encryption(tls=stage.tls)}"
     medians = {what: sheet.figure("fsspec", where, what, "MB/s", rates) for what, rates in samples.items()}

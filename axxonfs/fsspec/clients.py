@@ -4,7 +4,7 @@ Decides when a client is made (at its first use, so after any fork), how it come
 its login (not before there is a slot for it), and that all are closed at the end of
 the process. Connections end before a fork, nobody makes one until it is over, and they
 are made anew after it; a child starts without any client: what it inherited cannot be
-used there and is left alone. Any thread may call.
+used there and is left alone, but for the slots, which stay the parent's. Any thread may call.
 """
 
 import functools
@@ -153,12 +153,12 @@ def close(setup: Setup) -> None:
 
 
 def _forget() -> None:
-    """Start anew in a forked child; nothing inherited is closed, for the login is the parent's."""
+    """Start anew in a forked child; of what it inherited only the locks are closed, for the logins are the parent's."""
     global _registry  # noqa: PLW0603 - there is one for each process
     gate.renew()
-    _registry.leave_slots()
     _inherited.append(_registry)
     _registry = _Registry()
+    _inherited[-1].leave_slots()
 
 
 def _disconnect() -> None:
