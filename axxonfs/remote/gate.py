@@ -28,26 +28,29 @@ _LOOK_EVERY_S = 0.01
 
 
 class Gate:
-    """Counts who is inside gRPC; a context manager for those who go there."""
+    """Knows who is inside gRPC; a context manager for those who go there, which a thread enters once at a time."""
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
         """Start anew in a child: whoever was inside, or held the lock, is not there."""
-        self._changed = threading.Condition()
-        self._inside = 0
+        # Entered by itself: a signal that comes while a thread enters the condition, which is Python, leaves it locked.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        # By their threads: where a signal kept one from leaving, it leaves the next time.
+        self._inside: set[int] = set()
         self._shut_by = 0  # several threads may fork at once
 
     def __enter__(self) -> None:
-        with self._changed:
+        with self._lock:
             while self._shut_by:
                 self._changed.wait()
-            self._inside += 1
+            self._inside.add(threading.get_ident())
 
     def __exit__(self, *_error: object) -> None:
-        with self._changed:
-            self._inside -= 1
+        with self._lock:
+            self._inside.discard(threading.get_ident())
             if self._shut_by:
                 self._changed.notify_all()
 

@@ -63,6 +63,15 @@ def test_settling_waits_for_threads_that_are_not_of_python_to_rest() -> None:
     assert gate.settle(WAIT_S)
 
 
+def test_a_thread_that_a_signal_kept_from_leaving_leaves_the_next_time() -> None:
+    gate = Gate()
+    gate.__enter__()
+    with gate:
+        pass
+    gate.shut()
+    assert gate.settle(WAIT_S)
+
+
 def test_a_child_begins_with_an_open_gate_whoever_was_inside() -> None:
     gate = Gate()
     gate.__enter__()
