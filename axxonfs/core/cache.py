@@ -135,10 +135,7 @@ class ChunkCache:
         self, file: int, begin: int, end: int, now_s: float, by: object = None
     ) -> tuple[list[tuple[int, Data]], list[Range]]:
         """Return the chunks that are here of what `by` reads, and what is missing: disjoint ranges in their order."""
-        began_s, jumped = self._readers.setdefault(file, _Readers()).step(by, begin, end, now_s)
-        self.jumps += jumped
-        if began_s == now_s:  # somebody begins here
-            self._keep_of_leaving(_SURELY_LEAVING_PART)
+        began_s = self.step(file, begin, end, now_s, by)
         sizes = self._sizes.get(file)
         if not sizes:
             return [], [(begin, end)]
@@ -162,6 +159,14 @@ class ChunkCache:
                 missing.append((place, after))
             place = after
         return held, missing
+
+    def step(self, file: int, begin: int, end: int, now_s: float, by: object = None) -> float:
+        """Take note that `by` reads from `begin` to `end`; return since when it moves forward."""
+        began_s, jumped = self._readers.setdefault(file, _Readers()).step(by, begin, end, now_s)
+        self.jumps += jumped
+        if began_s == now_s:  # somebody begins here
+            self._keep_of_leaving(_SURELY_LEAVING_PART)
+        return began_s
 
     def readers(self, file: int) -> int:
         """Return how many readers a file has."""

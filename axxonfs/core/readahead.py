@@ -214,6 +214,11 @@ class ReadAhead:
         most = min(most_ahead, self._shared_bytes / len(self._streams))
         return state.next < min(state.end, state.demand + most)
 
+    def use(self, stream: int, now_s: float) -> None:
+        """Take note that somebody waits for what a stream brings next, whatever was asked for."""
+        if stream in self._streams:
+            self._streams[stream].used_s = now_s
+
     def is_satisfied(self, stream: int) -> bool:
         """Whether the stream has brought all that readers asked for so far."""
         return stream in self._streams and self._streams[stream].next >= self._streams[stream].demand

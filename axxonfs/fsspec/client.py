@@ -107,13 +107,14 @@ class Client:
         """Return a spec that asks for a session's export again, without secrets. Raises as `listing`."""
         return self._loop.call(self._text, name, b"spec.json")
 
-    def read(self, wanted: Wanted, start: int, stop: int) -> list[Data]:
+    def read(self, wanted: Wanted, start: int, stop: int, waited_s: float = 0.0) -> list[Data]:
         """Return the bytes from `start` to `stop`, both within the result, in pieces.
 
         Raises:
-            AxxonfsError: as `ResultReader.read`; each piece has the read timeout for itself.
+            AxxonfsError: as `ResultReader.read`; each piece has the read timeout for itself, less what the first
+                one was waited for before.
         """
-        return self._loop.call(self._read, wanted, start, stop)
+        return self._loop.call(self._read, wanted, start, stop, waited_s)
 
     def read_ranges(self, wanted: Wanted, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return scattered ranges, and fetch no chunk that none of them touches. Raises as `read`."""
@@ -262,9 +263,9 @@ class Client:
 
     # -- bytes ----------------------------------------------------------------------
 
-    async def _read(self, wanted: Wanted, start: int, stop: int) -> list[Data]:
+    async def _read(self, wanted: Wanted, start: int, stop: int, waited_s: float) -> list[Data]:
         with self._noticing(wanted):
-            return await self._readers.read(wanted, start, stop)
+            return await self._readers.read(wanted, start, stop, waited_s)
 
     async def _read_ranges(self, wanted: Wanted, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         with self._noticing(wanted):

@@ -179,10 +179,13 @@ class AxxonFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
             raise _read_only()
         return AxxonFile(self, path, mode, block_size=block_size, cache_options=cache_options, **kwargs)
 
-    def read_pieces(self, info: Info, start: int, end: int) -> Sequence[Data]:
-        """Return bytes of a result, in pieces of any size; `info` is its description."""
+    def read_pieces(self, info: Info, start: int, end: int, waited_s: float = 0.0) -> Sequence[Data]:
+        """Return bytes of a result, in pieces of any size, of which the first was waited for already.
+
+        `info` is its description.
+        """
         with translated():
-            return self._client.read(picture.wanted(info), start, end)
+            return self._client.read(picture.wanted(info), start, end, waited_s)
 
     def lend(self, info: Info) -> Loan | None:
         """Return a loan of the stream that brings a result, if there may be one."""

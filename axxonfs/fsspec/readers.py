@@ -44,16 +44,16 @@ class Readers:
         self._touched = touched
         self._kept: collections.OrderedDict[Wanted, _Kept] = collections.OrderedDict()
 
-    async def read(self, wanted: Wanted, start: int, stop: int) -> list[Data]:
-        """Return the bytes from `start` to `stop`. Raises as `ResultReader.read`."""
+    async def read(self, wanted: Wanted, start: int, stop: int, waited_s: float = 0.0) -> list[Data]:
+        """Return the bytes from `start` to `stop`; for the first was waited already. Raises as `ResultReader.read`."""
         kept = self._reader(wanted)
         pieces: list[Data] = []
         kept.reads += 1
         try:
             while start < stop:
                 end = min(stop, start - start % PIECE_BYTES + PIECE_BYTES)
-                pieces.append(await kept.reader.read(start, end - start, self._deadline_s()))
-                start = end
+                pieces.append(await kept.reader.read(start, end - start, self._deadline_s() - waited_s))
+                start, waited_s = end, 0.0
         finally:
             kept.reads -= 1
         return pieces
@@ -96,7 +96,7 @@ class Readers:
 
     def lend(self, wanted: Wanted, soon: Soon) -> Loan | None:
         """Return a loan of the stream that brings a result, if there may be one."""
-        return self._reader(wanted).reader.lend(soon)
+        return self._reader(wanted).reader.lend(soon, self._read_timeout_s)
 
     def leave(self, wanted: Wanted) -> None:
         """Take note that somebody reads a result no more: what was on its way for a run would delay the next one."""

@@ -16,26 +16,28 @@ from axxonfs.remote.download import DownloadStream
 Soon = Callable[[Callable[[], object]], object]  # has a function called in the loop
 
 # The loop hears of what was taken after so many chunks, or so long: runs that nobody uses end after a second.
-_TOLD_CHUNKS = 8
+_TOLD_CHUNKS = 16
 _TOLD_S = 0.25
-# What takes longer is left to the loop, which knows of stalls and of deadlines.
+# What takes longer is left to the loop, which knows of stalls and of deadlines, unless it is waited for in the call.
 _TAKE_TIMEOUT_S = 0.5
 
 
 class Loan:
     """What a thread has, or is going to have once there is something to lend; `give_back` it in the end."""
 
-    def __init__(self, soon: Soon, tell: Callable[[], object], end: Callable[["Loan"], object]) -> None:
-        self._soon, self._tell, self._end = soon, tell, end
+    def __init__(
+        self, soon: Soon, patience_s: float, tell: Callable[[], object], end: Callable[["Loan"], object]
+    ) -> None:
+        self._soon, self._patience_s, self._tell, self._end = soon, patience_s, tell, end
         self._download: DownloadStream | None = None
         self._chunk_bytes = MIB
         self._begin = 0
         self._untold, self._told_s = 0, 0.0
 
-    def lend(self, download: DownloadStream, chunk_bytes: int, begin: int) -> None:
-        """Lend a stream that brings the byte `begin` next."""
+    def lend(self, download: DownloadStream, chunk_bytes: int, begin: int, *, keep: bool) -> None:
+        """Lend a stream that brings the byte `begin` next; `keep` as `DownloadStream.lend`."""
         self._chunk_bytes, self._begin = chunk_bytes, begin
-        download.lend()
+        download.lend(self._patience_s, keep=keep)
         self._download = download
 
     def take_back(self) -> None:

@@ -18,7 +18,7 @@ from axxonfs.core.chunks import Data
 from axxonfs.reading.loans import Loan, Soon
 from axxonfs.reading.pool import TURN_S, Pool
 from axxonfs.remote.deadlines import wait_until
-from axxonfs.remote.download import Batch, DownloadStream, Limits
+from axxonfs.remote.download import Batch, DownloadStream, Limits, Taken
 
 log = logging.getLogger(__name__)
 
@@ -128,14 +128,15 @@ class ResultReader:
         self._pool.counters.served_bytes += end - offset
         return chunks.assemble(held, offset, end)
 
-    def lend(self, soon: Soon) -> Loan | None:
+    def lend(self, soon: Soon, patience_s: float) -> Loan | None:
         """Return a loan of a stream of large chunks, which begins once nobody else waits for it.
 
-        None where somebody has one, or where bytes have to wait for a rate limit.
+        Whoever has it waits no longer than `patience_s` for a chunk. None where somebody has one, or where bytes have
+        to wait for a rate limit.
         """
         if self._loan is not None or self._pool.is_paced:
             return None
-        self._loan = Loan(soon, self._collect, self._end_loan)
+        self._loan = Loan(soon, patience_s, self._collect, self._end_loan)
         return self._loan
 
     def leave(self, by: object) -> None:
@@ -154,6 +155,8 @@ class ResultReader:
 
     def stop_idle(self) -> None:
         """Cancel the streams that nobody used for a while."""
+        if self._waiting_stream is not None:
+            self._policy.use(self._waiting_stream, trio.current_time())
         wanted = [first for wait in self._waits for first, _ in wait.missing]
         self._apply(self._policy.idle(trio.current_time(), wanted))
 
@@ -172,7 +175,12 @@ class ResultReader:
 
     def unused(self) -> list[tuple[float, int]]:
         """Return when each stream that nobody waits for was last used, and its number."""
-        return self._policy.unused()
+        return [row for row in self._policy.unused() if row[1] != self._waiting_stream]
+
+    @property
+    def _waiting_stream(self) -> int | None:
+        """The stream in which the thread waits that it is lent to, which no read here shows."""
+        return self._lent.start.stream if self._lent is not None and self._lent.download.is_waited_for else None
 
     def _cut_anew(self, clamped: chunks.ChunkSizeClampedError) -> None:
         """Go on with the size of chunks that the server is willing to send, here and for new results."""
@@ -238,9 +246,9 @@ class ResultReader:
             if other.missing:
                 self._ask(other.begin, other.end, other.missing, trio.current_time())
 
-    def _deliver(self, size: int, start: int, data: Data, *, is_read: bool) -> None:
+    def _deliver(self, size: int, start: int, data: Data) -> None:
         self._pool.breaker.answered()
-        end, wanted_bytes = start + len(data), len(data) if is_read else 0
+        end, wanted_bytes = start + len(data), 0
         for wait in self._waits:
             if start < wait.end and end > wait.begin and wait.missing:
                 wanted_bytes += min(end, wait.end) - max(start, wait.begin)
@@ -372,12 +380,16 @@ class ResultReader:
                 continue  # another one brings the rest, or it is cut in another size
             self._accept(start, index, data)
 
-    def _accept(self, start: readahead.Start, index: int, data: Data, *, is_read: bool = False) -> None:
-        stream, size = start.stream, start.chunk_bytes
+    def _accept(self, start: readahead.Start, index: int, data: Data) -> None:
+        size = start.chunk_bytes
         self._pool.counters.fetched_bytes += len(data)
-        self._deliver(size, index * size, data, is_read=is_read)
-        self._apply(self._policy.on_chunk(stream, index * size + len(data)))
-        self._leave_the_rest(start, index * size + len(data))
+        self._deliver(size, index * size, data)
+        self._passed(start, index * size + len(data))
+
+    def _passed(self, start: readahead.Start, place: int) -> None:
+        """Take note of where a stream is."""
+        self._apply(self._policy.on_chunk(start.stream, place))
+        self._leave_the_rest(start, place)
 
     def _leave_the_rest(self, start: readahead.Start, place: int) -> None:
         """Stop a stream where more than what it has on its way is here already, and nobody waits for what follows."""
@@ -403,7 +415,10 @@ class ResultReader:
         if loan is None or begin >= self._source.size_bytes:
             return
         self._lent = lent = _Lent(start, download, begin)
-        loan.lend(download, start.chunk_bytes, begin)
+        # Of what does not fit the cache nothing is kept: it would push out all else, and what is received into memory
+        # that no processor has at hand costs more (docs/design.md, "Why is a stream lent to a reader's thread?").
+        fits = self._source.size_bytes <= self._pool.cache.budget_bytes
+        loan.lend(download, start.chunk_bytes, begin, keep=fits)
         try:
             await lent.over.wait()
         finally:
@@ -428,20 +443,32 @@ class ResultReader:
         if self._lent is None:
             return
         start, download = self._lent.start, self._lent.download
-        batch = download.taken(back=back)
+        taken = download.taken(back=back)
         self._pool.learn(download.samples())
-        for index, data in batch:
-            self._accept(start, index, data, is_read=True)
-        if batch:
-            (first, _), (last, data) = batch[0], batch[-1]
-            self._note_step(first * start.chunk_bytes, last * start.chunk_bytes + len(data))
+        if taken:
+            begin = taken[0].index * start.chunk_bytes
+            end = taken[-1].index * start.chunk_bytes + taken[-1].size_bytes
+            self._pool.breaker.answered()
+            self._pool.counters.fetched_bytes += end - begin
+            self._keep(start.chunk_bytes, taken)
+            self._note_step(begin, end)
+            self._passed(start, end)
         if not back and self._pool.is_short(self.session_id):
             self._take_back()  # others wait for its slot
+
+    def _keep(self, size: int, taken: Sequence[Taken]) -> None:
+        """Put what a thread has read into the cache, unless it is not to be kept."""
+        now_s = trio.current_time()
+        for chunk in taken:
+            if chunk.data is not None:
+                self._pool.counters.wasted_bytes += self._pool.cache.put(
+                    self._file, size, chunk.index * size, chunk.data, now_s, chunk.size_bytes
+                )
 
     def _note_step(self, begin: int, end: int) -> None:
         """Take note that a thread has read on, which is a step forward like any other."""
         now_s = trio.current_time()
-        self._pool.cache.read(self._file, begin, end, now_s)
+        self._pool.cache.step(self._file, begin, end, now_s)
         self._unread = chunks.subtract(self._unread, begin, end)
         self._pool.counters.served_bytes += end - begin
         self._ask(begin, end, (), now_s)

@@ -1,9 +1,12 @@
 """Streams of chunks into trio, from the simulator over TLS and from a server that counts what it gave away."""
 
+import collections
 import contextlib
 import itertools
+import math
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -14,6 +17,7 @@ import trio.testing
 from axxonfs.core import errors
 from axxonfs.core.chunks import KIB, ChunkSizeClampedError, CountedAnewError
 from axxonfs.core.line import IN_FLIGHT_BYTES
+from axxonfs.remote import download
 from axxonfs.remote.channel import MOUNT_CONNECTIONS
 from axxonfs.remote.download import Batch, DownloadStream, Limits
 from axxonfs.remote.exports import ExportClient
@@ -284,6 +288,213 @@ async def test_a_receive_in_a_cancelled_scope_takes_nothing(result: Result) -> N
         assert scope.cancelled_caught
         received += await read(stream)
     assert joined(received) == result.content
+
+
+# --- lent to a thread
+
+
+AT_ONCE, LATER = 0.0, 0.002  # when the thread comes back for the next chunk
+
+
+def take_all(stream: DownloadStream, start_index: int, pauses_s: Sequence[float]) -> Batch:
+    """Be the thread: take chunks until there is none, with a pause after each; `pauses_s` are gone through again."""
+    taken: Batch = []
+    for pause_s in itertools.cycle(pauses_s):
+        data = stream.take(start_index + len(taken), TIMEOUT_S)
+        if data is None:
+            return taken
+        taken.append((start_index + len(taken), data))
+        time.sleep(pause_s)
+    raise AssertionError
+
+
+async def lent(stream: DownloadStream, *, patience_s: float = TIMEOUT_S, keep: bool = True) -> Batch:
+    """Lend a stream that has begun, and return what it brought before."""
+    before = await stream.receive()
+    stream.lend(patience_s, keep=keep)
+    return before
+
+
+@pytest.fixture
+def in_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the thread count as one that comes back at once, however busy the machine is."""
+    monkeypatch.setattr(download, "_AWAY_S", math.inf)
+
+
+@contextlib.contextmanager
+def counted_turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[collections.Counter[str]]:
+    """Count who takes chunks out of the call: by the names of the threads, without their numbers."""
+    turns: collections.Counter[str] = collections.Counter()
+    fetch = DownloadStream._fetch
+
+    def counted(stream: DownloadStream, **words: bool) -> None:
+        turns[threading.current_thread().name.partition("-")[0]] += 1
+        fetch(stream, **words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DownloadStream, "_fetch", counted)
+        yield turns
+
+
+@pytest.mark.parametrize("pauses_s", [[AT_ONCE], [LATER], [AT_ONCE, AT_ONCE, LATER, AT_ONCE]])
+async def test_a_thread_takes_each_chunk_once_however_soon_it_comes_back(
+    result: Result, pauses_s: Sequence[float]
+) -> None:
+    async with contextlib.aclosing(result.stream(waiting_bytes=CHUNK)) as stream:
+        before = await lent(stream)
+        taken = await trio.to_thread.run_sync(take_all, stream, len(before), pauses_s)
+        assert [(chunk.index, chunk.size_bytes) for chunk in stream.taken()] == [(i, len(data)) for i, data in taken]
+        rest = await trio_rest(stream)
+    assert joined([*before, *taken, *rest]) == result.content
+
+
+async def trio_rest(stream: DownloadStream) -> Batch:
+    """Take a stream back and return what it still brings."""
+    stream.taken(back=True)
+    return await read(stream)
+
+
+async def test_who_comes_back_at_once_waits_in_the_call_and_for_others_it_is_fetched_meanwhile(
+    result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pause_s, away_s, is_own in ((AT_ONCE, math.inf, True), (LATER, LATER / 2, False)):
+        monkeypatch.setattr(download, "_AWAY_S", away_s)
+        async with contextlib.aclosing(result.stream(waiting_bytes=CHUNK)) as stream:
+            before = await lent(stream)
+            with counted_turns(monkeypatch) as turns:
+                await trio.to_thread.run_sync(take_all, stream, len(before), [pause_s])
+            assert (turns["download"] < turns.total() / 2) == is_own, turns
+
+
+async def test_what_is_not_to_be_kept_does_not_come_back(result: Result) -> None:
+    async with contextlib.aclosing(result.stream()) as stream:
+        before = await lent(stream, keep=False)
+        await trio.to_thread.run_sync(take_all, stream, len(before), [AT_ONCE])
+        taken = stream.taken()
+    assert taken
+    assert all(chunk.data is None for chunk in taken)
+    assert [chunk.size_bytes for chunk in taken] == [CHUNK] * len(taken)
+
+
+@pytest.mark.usefixtures("in_the_call")
+async def test_a_chunk_that_a_thread_waits_for_is_not_lost_when_the_stream_is_taken_back(result: Result) -> None:
+    result.simulator.faults.add(method="DownloadFile", action="stall", after_chunks=7)
+    async with contextlib.aclosing(result.stream(waiting_bytes=CHUNK)) as stream:
+        received = [*await lent(stream)]
+
+        async def take() -> None:
+            received.extend(await trio.to_thread.run_sync(take_all, stream, len(received), [AT_ONCE]))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take)
+            await waits_in_the_call(stream, 7)
+            taken = stream.taken(back=True)
+            result.simulator.faults.clear()
+        assert [chunk.index for chunk in taken] == [index for index, _ in received[-len(taken) :]]
+        received += await read(stream)
+    assert joined(received) == result.content
+
+
+async def waits_in_the_call(stream: DownloadStream, index: int) -> None:
+    """Return once a thread waits for a chunk that does not come."""
+    with trio.fail_after(TIMEOUT_S):
+        while not stream.is_waited_for or stream._chunks._next != index:  # noqa: ASYNC110 - no event tells
+            await trio.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [("cut", errors.StreamBrokenError), ("end", errors.StreamBrokenError), ("wrong_index", errors.WrongBytesError)],
+)
+@pytest.mark.parametrize("pause_s", [AT_ONCE, LATER])
+async def test_what_a_thread_meets_in_the_call_is_raised_to_the_loop(
+    result: Result, action: Action, kind: type[errors.AxxonfsError], pause_s: float
+) -> None:
+    result.simulator.faults.add(method="DownloadFile", action=action, after_chunks=7)
+    async with contextlib.aclosing(result.stream(waiting_bytes=CHUNK)) as stream:
+        before = await lent(stream)
+        taken = await trio.to_thread.run_sync(take_all, stream, len(before), [pause_s])
+        assert len(before) + len(taken) == 7
+        stream.taken(back=True)
+        with pytest.raises(kind):
+            await stream.receive()
+    assert download_threads() == []
+
+
+@pytest.mark.usefixtures("in_the_call")
+async def test_a_thread_that_waits_in_vain_is_let_go_after_its_patience(result: Result) -> None:
+    result.simulator.faults.add(method="DownloadFile", action="stall", after_chunks=7)
+    async with contextlib.aclosing(result.stream(waiting_bytes=CHUNK)) as stream:
+        before = await lent(stream, patience_s=0.2)
+        taken = await trio.to_thread.run_sync(take_all, stream, len(before), [AT_ONCE])
+        assert len(before) + len(taken) == 7
+        stream.taken(back=True)
+        with pytest.raises(errors.StalledError):
+            await stream.receive()
+    assert download_threads() == []
+
+
+@pytest.mark.usefixtures("in_the_call")
+async def test_a_thread_that_waits_in_vain_is_let_go_of_a_stream_that_was_taken_back(result: Result) -> None:
+    result.simulator.faults.add(method="DownloadFile", action="stall", after_chunks=7)
+    async with contextlib.aclosing(result.stream(waiting_bytes=CHUNK)) as stream:
+        before = await lent(stream, patience_s=0.2)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, take_all, stream, len(before), [AT_ONCE])
+            await waits_in_the_call(stream, 7)
+            stream.taken(back=True)
+            with pytest.raises(errors.StalledError, match=r"0\.2 s"):
+                await stream.receive()
+
+
+@pytest.mark.usefixtures("in_the_call")
+async def test_after_the_last_chunk_the_call_ends_though_nobody_takes_more(result: Result) -> None:
+    async with contextlib.aclosing(result.stream(waiting_bytes=CHUNK)) as stream:
+        before = await lent(stream)
+        for index in range(len(before), COUNT):
+            assert await trio.to_thread.run_sync(stream.take, index, TIMEOUT_S) is not None
+            assert stream.taken()
+        with trio.fail_after(TIMEOUT_S):
+            await stream._finished.wait()
+
+
+@pytest.mark.usefixtures("in_the_call")
+async def test_a_cancel_wakes_a_thread_that_waits_in_the_call(result: Result) -> None:
+    result.simulator.faults.add(method="DownloadFile", action="stall", after_chunks=7)
+    stream = result.stream(waiting_bytes=CHUNK)
+    before = await lent(stream)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, take_all, stream, len(before), [AT_ONCE])
+        await waits_in_the_call(stream, 7)
+        stream.cancel()
+    await stream.aclose()
+    assert download_threads() == []
+
+
+@pytest.mark.usefixtures("in_the_call")
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, TimeoutError])
+async def test_a_signal_that_interrupts_a_thread_in_the_call_is_for_that_thread_and_breaks_the_stream(
+    result: Result, monkeypatch: pytest.MonkeyPatch, signal: type[BaseException]
+) -> None:
+    async with contextlib.aclosing(result.stream(waiting_bytes=CHUNK)) as stream:
+        before = await lent(stream)
+        monkeypatch.setattr(stream, "_call", Interrupted(signal))
+        with pytest.raises(signal):
+            await trio.to_thread.run_sync(take_all, stream, len(before), [AT_ONCE])
+        stream.taken(back=True)
+        with pytest.raises(errors.StreamBrokenError, match="interrupted"):
+            await read(stream)
+    assert download_threads() == []
+
+
+class Interrupted:
+    """A call that a signal comes into, whose handler raises."""
+
+    def __init__(self, signal: type[BaseException]) -> None:
+        self._signal = signal
+
+    def __next__(self) -> None:
+        raise self._signal
 
 
 # --- cancelling

@@ -1,6 +1,7 @@
 """A reader that reads on and on has the stream itself: the same bytes, whatever comes between."""
 
 import collections
+import threading
 import time
 from collections.abc import Iterator
 from concurrent import futures
@@ -77,6 +78,57 @@ def test_what_a_run_has_taken_is_in_the_cache_for_others(site: Site, lent: list[
     before = fs.counters().fetched_bytes
     assert fs.cat_file(path, place, place + 100) == data[place : place + 100]
     assert fs.counters().fetched_bytes - before < 32 * MIB
+
+
+def test_of_a_file_that_the_cache_cannot_hold_a_run_keeps_nothing(site: Site, lent: list[int]) -> None:
+    fs = site.fs(cache_size="16M")
+    path, data = site.hold_one(fs, SIZE)
+    assert read_from(fs, path) == data
+    assert lent
+    fs.ls("")  # a turn of the loop, which hears of the last chunks
+    cache = fs._client._pool.cache
+    kept = [place for place in lent if cache.find(1, place)]
+    assert not kept
+    assert fs.counters().served_bytes == SIZE
+    fs.close()
+
+
+def test_a_lent_stream_that_falls_silent_costs_the_read_timeout_and_no_more(
+    site: Site, lent: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "STALL_TIMEOUTS_S", (60.0, 60.0))
+    silence = site.sim.faults.add(method="DownloadFile", action="stall", after_chunks=10**9, times=1000)
+    fs = site.fs(read_timeout="1s")
+    path, _ = site.hold_one(fs, SIZE)
+    with fs.open(path) as file:
+        while not lent:
+            assert file.read(STEP)
+        silence.after_chunks = 40
+        with pytest.raises(OSError, match=r"brought nothing for 1 s|deadline"):  # noqa: PT012 - each read may be the one
+            while file.read(STEP):
+                began_s = time.monotonic()
+        assert file.tell() == lent[-1] + MIB
+    assert time.monotonic() - began_s < 30
+    fs.close()
+
+
+def test_a_pause_of_the_server_costs_a_lent_stream_nothing(
+    site: Site, lent: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "HOUSEKEEPING_S", 0.1)
+    pause = site.sim.faults.add(method="DownloadFile", action="stall", after_chunks=10**9, times=1000)
+    fs = site.fs()
+    path, data = site.hold_one(fs, SIZE)
+    with fs.open(path) as file:
+        while not lent:
+            assert file.read(STEP)
+        opened, place = fs.counters().streams_opened, file.tell()
+        pause.after_chunks = 30
+        # Longer than a stream that nobody uses stays.
+        threading.Timer(1.5, site.sim.faults.clear).start()
+        assert file.read() == data[place:]
+    assert fs.counters().streams_opened == opened
+    fs.close()
 
 
 def test_a_file_that_is_lent_a_stream_may_seek_and_read_on(site: Site, lent: list[int]) -> None:
