@@ -208,7 +208,7 @@ def test_every_option_of_the_file_system_of_fsspec_is_documented_with_its_defaul
     table = rows(DOCUMENTS["docs/fsspec.md"], "fsspec options")
     named = {word for row in table for word in re.findall(r"`(\w+)`", row[0])}
     assert named == FileSystemOptions.model_fields.keys()
-    for word in ("max_logins", "login_wait", "port"):
+    for word in ("cache_size", "max_logins", "login_wait", "port"):
         [default] = [row[1].split()[0].strip("`") for row in table if f"`{word}`" in row[0]]
         said = getattr(parsed(FileSystemOptions, {word: default}, {}, see=""), word)
         assert said == FileSystemOptions.model_fields[word].default
