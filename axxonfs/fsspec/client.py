@@ -111,8 +111,8 @@ class Client:
         """Return the bytes from `start` to `stop`, both within the result, in pieces.
 
         Raises:
-            AxxonfsError: as `ResultReader.read`; each piece has the read timeout for itself, less what the first
-                one was waited for before.
+            AxxonfsError: as `ResultReader.read`; each piece has the read timeout for itself, the first one less
+                `waited_s`, in seconds, which the caller has waited for it already.
         """
         return self._loop.call(self._read, wanted, start, stop, waited_s)
 

@@ -180,9 +180,9 @@ class AxxonFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         return AxxonFile(self, path, mode, block_size=block_size, cache_options=cache_options, **kwargs)
 
     def read_pieces(self, info: Info, start: int, end: int, waited_s: float = 0.0) -> Sequence[Data]:
-        """Return bytes of a result, in pieces of any size, of which the first was waited for already.
+        """Return bytes of a result, in pieces of any size; `info` is its description.
 
-        `info` is its description.
+        For the first of them the caller has waited `waited_s` already, which its read timeout includes.
         """
         with translated():
             return self._client.read(picture.wanted(info), start, end, waited_s)

@@ -45,7 +45,7 @@ class Readers:
         self._kept: collections.OrderedDict[Wanted, _Kept] = collections.OrderedDict()
 
     async def read(self, wanted: Wanted, start: int, stop: int, waited_s: float = 0.0) -> list[Data]:
-        """Return the bytes from `start` to `stop`; for the first was waited already. Raises as `ResultReader.read`."""
+        """Return the bytes from `start` to `stop`, as `Client.read`. Raises as `ResultReader.read`."""
         kept = self._reader(wanted)
         pieces: list[Data] = []
         kept.reads += 1

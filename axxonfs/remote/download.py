@@ -359,7 +359,7 @@ class DownloadStream:
         except errors.AxxonfsError as error:
             failure = error  # raised again in the stream's own thread
         except BaseException:
-            # What comes into the reader's thread, like a signal, is for that one alone.
+            # What a signal's handler raises is for the thread that it came into; a mistake of ours goes to `receive`.
             failure = errors.StreamBrokenError("the reader was interrupted")
             raise
         finally:

@@ -112,6 +112,17 @@ def test_a_lent_stream_that_falls_silent_costs_the_read_timeout_and_no_more(
     fs.close()
 
 
+def test_what_was_waited_for_a_lent_chunk_counts_for_the_deadline_of_its_read(site: Site) -> None:
+    fs = site.fs()
+    path, data = site.hold_one(fs, SIZE)
+    info = fs.info(path)
+    # Longer than it takes to notice a deadline, and less than the read timeout.
+    site.sim.faults.add(method="DownloadFile", action="delay", delay_s=2.0)
+    with pytest.raises(OSError, match="deadline"):
+        fs.read_pieces(info, 0, MIB, 3600.0)
+    assert b"".join(fs.read_pieces(info, 0, MIB)) == data[:MIB]
+
+
 def test_a_pause_of_the_server_costs_a_lent_stream_nothing(
     site: Site, lent: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
