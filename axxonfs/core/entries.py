@@ -123,6 +123,12 @@ class Control:
         return self.text.size
 
 
+def text_of(node: tree.Node) -> tree.Text | None:
+    """Return the text that a node shows, if it shows one."""
+    content = node.content.text if isinstance(node.content, Control) else node.content
+    return content if isinstance(content, tree.Text) else None
+
+
 def file_of(node: tree.Node) -> sessions.ResultFile | None:
     """Return the result that a node stands for, if it is one."""
     return node.content.file if isinstance(node.content, Result) else None

@@ -22,6 +22,7 @@ from axxonfs.core.entries import (
     appeared,
     drop,
     file_of,
+    text_of,
     verbs,
 )
 
@@ -117,8 +118,8 @@ def refresh(entry: Entry, now_ns: int) -> list[Notice]:
 
 def refresh_text(node: tree.Node, now_ns: int) -> list[Notice]:
     """Bring one text up to date, if the node is one."""
-    text = node.content.text if isinstance(node.content, Control) else node.content
-    if not isinstance(text, tree.Text) or not text.refresh():
+    text = text_of(node)
+    if text is None or not text.refresh():
         return []
     node.mtime_ns = node.ctime_ns = now_ns
     return [Changed(node.ino)]

@@ -1,9 +1,9 @@
 """The tree as values: inodes, lookup counts, entries, attributes.
 
-Decides what exists, under which name, and what `stat` says of it; it does not
-know why. Nodes live as long as they have a name or the kernel remembers them.
-Pure; imports only errors. Not thread-safe: it belongs to the event loop, and no
-method awaits.
+Decides what exists, under which name, what `stat` says of it and what an open
+text shows; it does not know why. Nodes live as long as they have a name or the
+kernel remembers them. Pure; imports only errors. Not thread-safe: it belongs to
+the event loop, and no method awaits.
 """
 
 import dataclasses
@@ -52,12 +52,13 @@ class Link:
 class Text:
     """A text about something else, built when somebody looks and kept until what it says changes."""
 
-    __slots__ = ("_data", "_old", "_render")
+    __slots__ = ("_data", "_old", "_render", "_snapshots")
 
     def __init__(self, render: Callable[[], bytes]) -> None:
         self._render = render
         self._data: bytes | None = None
         self._old = False
+        self._snapshots: dict[int, list[Snapshot]] = {}  # of each thread that has the text open
 
     @property
     def data(self) -> bytes:
@@ -85,6 +86,61 @@ class Text:
             return False
         self._data = fresh
         return True
+
+    def open(self, reader: int) -> "Snapshot":
+        """Open the text for a thread, by its number."""
+        snapshot = Snapshot(self, reader)
+        self._snapshots.setdefault(reader, []).append(snapshot)
+        return snapshot
+
+    def close(self, snapshot: "Snapshot") -> None:
+        """Forget what `open` returned."""
+        opened = self._snapshots[snapshot.reader]
+        opened.remove(snapshot)
+        if not opened:
+            del self._snapshots[snapshot.reader]
+
+    def promise(self, reader: int) -> None:
+        """Take note that a thread is told how long the text is: what it has open shows it that text next."""
+        for snapshot in self._snapshots.get(reader, ()):
+            snapshot.promise()
+
+
+class Snapshot:
+    """What an open file shows of a text, whole whatever becomes of the text meanwhile.
+
+    Taken at open and again at every read at offset 0, as in sysfs. A program that
+    asks how long the text is before it reads gets the text whose length it was told:
+    tar stores no more than that length.
+    """
+
+    __slots__ = ("_data", "_promised", "_text", "reader")
+
+    def __init__(self, text: Text, reader: int) -> None:
+        self.reader = reader
+        self._text = text
+        self._data = text.data
+        self._promised: bytes | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the text has changed since the snapshot."""
+        return self._text.data != self._data
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return a piece; one at offset 0 takes the snapshot anew."""
+        if offset == 0:
+            self._data = self._text.data if self._promised is None else self._promised
+            self._promised = None
+        return self._data[offset : offset + size]
+
+    def promise(self) -> None:
+        """Have the next read at offset 0 show the text as it is now."""
+        self._promised = self._text.data
+
+    def follow(self) -> None:
+        """Have the next read at offset 0 show the newest text: somebody waits for a change."""
+        self._promised = None
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -94,12 +94,12 @@ class NoteHandle(Plain):
 
 
 class TextHandle(Plain):
-    """An open text: a snapshot, taken at open and again at every read at offset 0, as in sysfs."""
+    """An open text: a snapshot that can be followed."""
 
-    def __init__(self, node: tree.Node, text: tree.Text, pollers: "Pollers", catalog: Catalog) -> None:
+    def __init__(self, node: tree.Node, text: tree.Text, pollers: "Pollers", catalog: Catalog, reader: int) -> None:
         self._node = node
         self._text = text
-        self._snapshot = text.data
+        self._snapshot = text.open(reader)
         self._pollers = pollers
         self._catalog = catalog
         self._ino = node.ino
@@ -111,11 +111,9 @@ class TextHandle(Plain):
         Raises:
             SessionGoneError: what the text was about has gone.
         """
-        if offset == 0:
-            if self._node.parent is None:
-                raise errors.SessionGoneError("the session has gone")
-            self._snapshot = self._text.data
-        return self._snapshot[offset : offset + size]
+        if offset == 0 and self._node.parent is None:
+            raise errors.SessionGoneError("the session has gone")
+        return self._snapshot.read(offset, size)
 
     def poll(self, poll_handle: PollHandle | None) -> int:
         """Say ready, and changed where the text differs from the snapshot."""
@@ -126,11 +124,13 @@ class TextHandle(Plain):
             self._catalog.poke()
         if poll_handle is not None:
             self._pollers.add(self._ino, self, poll_handle)
-        changed = self._node.parent is None or self._text.data != self._snapshot
+        self._snapshot.follow()
+        changed = self._node.parent is None or self._snapshot.differs
         return _ALWAYS | (_CHANGED if changed else 0)
 
     async def release(self) -> None:
         """Stop following."""
+        self._text.close(self._snapshot)
         self._catalog.watchers -= self._watching
         self._pollers.remove(self._ino, self)
 
@@ -241,14 +241,19 @@ class ResultHandle(Plain):
 class ControlHandle(Plain):
     """An open `control`: reading lists the verbs, writing one carries it out and reports."""
 
-    def __init__(self, control: view.Control, catalog: Catalog) -> None:
+    def __init__(self, control: view.Control, catalog: Catalog, reader: int) -> None:
         self._entry = control.entry
         self._text = control.text
+        self._snapshot = control.text.open(reader)
         self._catalog = catalog
 
     async def read(self, offset: int, size: int) -> bytes | memoryview:
         """Return the verbs that are valid now."""
-        return self._text.data[offset : offset + size]
+        return self._snapshot.read(offset, size)
+
+    async def release(self) -> None:
+        """Let go of the text."""
+        self._text.close(self._snapshot)
 
     async def write(self, offset: int, data: bytes) -> int:
         """Carry out a verb.

@@ -108,7 +108,11 @@ class Operations(pyfuse3.Operations):
     @_answers
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """Return what stat shows."""
-        return self._attributes(self._tree.get(inode))
+        node = self._tree.get(inode)
+        text = entries.text_of(node)
+        if text is not None:
+            text.promise(ctx.pid)
+        return self._attributes(node)
 
     @_answers
     async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
@@ -223,7 +227,7 @@ class Operations(pyfuse3.Operations):
         if writing and not isinstance(node.content, folder.Written | view.Control):
             raise errors.NotAllowedError("only files in new/ and control can be written")
         number = self._number()
-        handle = self._mount.handle(node, ctx.uid)
+        handle = self._mount.handle(node, ctx.uid, ctx.pid)
         if isinstance(handle, SpecHandle) and writing:
             handle.opened(truncate=bool(flags & os.O_TRUNC))
         return self._opened(number, handle)
@@ -237,7 +241,7 @@ class Operations(pyfuse3.Operations):
         node = self._new_folder(parent_inode).create(name, uid=ctx.uid, gid=ctx.gid, now_ns=time.time_ns())
         self._mount.save_files(name)
         self._tree.remember(node)
-        return self._opened(number, self._mount.handle(node, ctx.uid)), self._attributes(node)
+        return self._opened(number, self._mount.handle(node, ctx.uid, ctx.pid)), self._attributes(node)
 
     def _opened(self, number: int, handle: handles.Handle) -> pyfuse3.FileInfo:
         self._handles[number] = handle

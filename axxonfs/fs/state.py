@@ -55,8 +55,8 @@ class MountState:
 
     # -- opening -----------------------------------------------------------------
 
-    def handle(self, node: tree.Node, uid: int) -> handles.Handle:
-        """Open a node for a user.
+    def handle(self, node: tree.Node, uid: int, thread: int) -> handles.Handle:
+        """Open a node for a user's thread.
 
         Raises:
             EntryIsDirectoryError, NotAllowedError
@@ -67,9 +67,9 @@ class MountState:
                 timeout_s = self.options.read_timeout
                 return handles.ResultHandle(content, self._reader(content), self.catalog, timeout_s, uid)
             case tree.Text():
-                return handles.TextHandle(node, content, self._pollers, self.catalog)
+                return handles.TextHandle(node, content, self._pollers, self.catalog, thread)
             case view.Control():
-                return handles.ControlHandle(content, self.catalog)
+                return handles.ControlHandle(content, self.catalog, thread)
             case folder.Written():
                 return self.spec_handle(node)
             case folder.Note():

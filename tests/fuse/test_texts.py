@@ -34,6 +34,12 @@ def changing(busy: Rig) -> Path:
     return busy.write_spec(f"export-{busy.starts}", **(CLIP() | {"from": "-30m", "to": "-10m"}))
 
 
+@pytest.fixture
+def lasting(busy: Rig) -> Path:
+    """The directory of an export that runs for some seconds."""
+    return busy.write_spec(f"export-{busy.starts}", **(CLIP() | {"from": "-80m", "to": "-10m"}))
+
+
 def documents_while_running(session: Path, read: Callable[[], bytes]) -> list[bytes]:
     """Read again and again until the export is done, and return every text that came."""
     found = []
@@ -45,6 +51,13 @@ def documents_while_running(session: Path, read: Callable[[], bytes]) -> list[by
 def check_documents(found: list[bytes]) -> None:
     parsed = [json.loads(text) for text in found]
     assert len({document["progress"] for document in parsed}) > 3, "the text did not change while it was read"
+
+
+def wait_for_end(rig: Rig, session: Path) -> None:
+    """Wait in a thread of its own: one that asks for the length of what it has open is told a new one."""
+    thread = threading.Thread(target=rig.wait_for_state, args=[session, "completed"])
+    thread.start()
+    thread.join()
 
 
 # -- whole, whoever reads them -----------------------------------------------------------
@@ -88,6 +101,35 @@ def test_tar_stores_whole_texts_while_they_change(changing: Path, tmp_path: Path
         return (tmp_path / "status.json").read_bytes()
 
     check_documents(documents_while_running(changing, read))
+
+
+@pytest.mark.parametrize("name", ["status.json", "state", "control"])
+def test_a_read_shows_the_text_whose_length_its_reader_was_told(lasting: Path, busy: Rig, name: str) -> None:
+    """Between the two, tar does nothing, but a busy machine may let it wait: here the export ends meanwhile."""
+    with (lasting / name).open("rb", buffering=0) as file:
+        told = os.fstat(file.fileno())
+        wait_for_end(busy, lasting)
+        text = os.read(file.fileno(), told.st_size + 1000)
+        assert len(text) == told.st_size
+        assert (lasting / name).stat().st_size != told.st_size
+        assert os.pread(file.fileno(), told.st_size + 1000, 0) == (lasting / name).read_bytes()
+
+
+def test_a_text_is_as_long_as_its_own_reader_was_told_whoever_else_asks(lasting: Path, busy: Rig) -> None:
+    with (lasting / "state").open("rb", buffering=0) as file:
+        os.fstat(file.fileno())
+        wait_for_end(busy, lasting)
+        subprocess.run(["stat", lasting / "state"], capture_output=True, check=True)
+        assert os.read(file.fileno(), 100) == b"running\n"
+
+
+def test_who_polls_reads_the_newest_text_though_it_was_told_the_length_of_an_older_one(lasting: Path) -> None:
+    with (lasting / "state").open("rb", buffering=0) as file:
+        poll = select.poll()
+        poll.register(file, select.POLLPRI)
+        os.fstat(file.fileno())
+        assert poll.poll(TIMEOUT_S * 1000) == [(file.fileno(), CHANGED)]
+        assert os.read(file.fileno(), 100) == b"completed\n"
 
 
 def test_an_open_text_is_a_snapshot_until_it_is_read_from_its_start_again(changing: Path, busy: Rig) -> None:
