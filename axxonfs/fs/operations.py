@@ -77,7 +77,7 @@ class Operations(pyfuse3.Operations):
         self._mount = mount
         self._tree = mount.view.tree
         self._handles: dict[int, handles.Handle] = {}
-        self._directories: dict[int, tuple[tree.Node, list[tree.Node]]] = {}
+        self._directories: dict[int, tuple[tree.Node, list[bytes]]] = {}
         self._next_handle = 1
         self._begun = 0
         self._busy: dict[int, tuple[str, tuple[object, ...], float]] = {}
@@ -186,26 +186,26 @@ class Operations(pyfuse3.Operations):
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
         """Open a directory."""
         node = self._tree.get(inode)
-        entries = list(self._tree.entries(node).values())
         number = self._number()
-        self._directories[number] = (node, entries)
+        self._directories[number] = (node, list(self._tree.entries(node)))
         return number
 
     @_answers
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """List a directory as it was at opendir, or at the last rewind."""
-        node, entries = self._directories[fh]
+        node, listed = self._directories[fh]
+        there = self._tree.entries(node)
         if start_id == 0:
-            entries[:] = self._tree.entries(node).values()
+            listed[:] = there
         dots = ((b".", node), (b"..", node.parent or node))
         for place, (name, target) in enumerate(dots[start_id:], start_id):
             # These two are not counted as lookups.
             if not pyfuse3.readdir_reply(token, name, self._attributes(target), place + 1):
                 return
-        for place in range(max(0, start_id - len(dots)), len(entries)):
-            child = entries[place]
-            if child.parent is not node:
-                continue  # it went since
+        for place in range(max(0, start_id - len(dots)), len(listed)):
+            child = there.get(listed[place])
+            if child is None:
+                continue  # it went since; what has taken its place is shown
             if not pyfuse3.readdir_reply(token, child.name, self._attributes(child), len(dots) + place + 1):
                 return
             self._tree.remember(child)

@@ -109,6 +109,22 @@ def test_a_running_export_is_in_the_tree_when_the_write_returns(quick: Rig) -> N
     assert quick.status(session) | {"own": True, "label": "there"} == quick.status(session)
 
 
+def test_a_name_that_is_there_all_the_time_is_in_a_listing_though_another_file_takes_it(
+    rigs: Callable[..., Rig],
+) -> None:
+    rig = rigs()
+    names = [f"{number}.txt" for number in range(1500)]
+    for name in names:
+        (rig.new / name).touch()
+    with os.scandir(rig.new) as entries:
+        seen = [next(entries).name]  # the C library has read some hundreds
+        (rig.new / "newest.txt").touch()
+        (rig.new / "newest.txt").replace(rig.new / names[-2])
+        (rig.new / names[-1]).unlink()
+        seen += [entry.name for entry in entries]
+    assert seen == names[:-1]
+
+
 def test_a_spec_can_be_read_back_as_it_was_written(quick: Rig) -> None:
     text = '\ufeff \n{"camera" : "1",\t"at": "-1h"}\n\n'
     (quick.new / "back.json").write_text(text)
