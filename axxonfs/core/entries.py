@@ -81,6 +81,8 @@ def drop(nodes: tree.Tree, node: tree.Node, now_ns: int) -> list[Notice]:
     notices = [notice for child in known for notice in drop(nodes, child, now_ns)]
     parent = node.parent.ino if node.parent else 0
     notices.append(Gone(parent, node.name, 0 if node.is_directory else node.ino))
+    if text_of(node) is not None:
+        notices.append(Changed(node.ino))
     nodes.remove(node, now_ns)
     return notices
 

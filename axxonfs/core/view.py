@@ -348,8 +348,7 @@ class View:
 
     def _remove(self, entry: Entry) -> list[Notice]:
         del self.entries[entry.session.id]
-        texts = [node for node in entry.node.entries.values() if isinstance(node.content, tree.Text)]
-        return [*drop(self.tree, entry.node, _ns(self._now_s)), *(Changed(node.ino) for node in texts)]
+        return drop(self.tree, entry.node, _ns(self._now_s))
 
     def _folder(self, directory: tree.Node, name: bytes) -> tree.Node:
         return self.tree.add(directory, name, tree.Folder(), mode=DIRECTORY_MODE, now_ns=_ns(self._now_s))

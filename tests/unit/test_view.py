@@ -218,8 +218,16 @@ def test_a_session_leaves_after_two_complete_listings_without_it(shown: view.Vie
 def test_whoever_polls_a_text_of_a_session_that_goes_is_told(shown: view.View) -> None:
     shown.apply_listing([builders.completed()], NOW_S)
     inside(shown)
-    state = node(shown, "state").ino
-    assert view.Changed(state) in shown.destroyed("hosts/Server/1", NOW_S, accepted=True)
+    state = node(shown, "state")
+    shown.tree.remember(state)
+    assert view.Changed(state.ino) in shown.destroyed("hosts/Server/1", NOW_S, accepted=True)
+
+
+def test_whoever_polls_the_description_of_a_camera_that_goes_is_told(shown: view.View) -> None:
+    folder = shown.tree.find(shown.tree.root, b"cameras")
+    description = folder.entries[b"1.Front_door"].entries[b"camera.json"]
+    shown.tree.remember(description)
+    assert view.Changed(description.ino) in shown.apply_cameras(CAMERAS[1:], NOW_S)
 
 
 def test_an_own_export_that_was_away_for_a_moment_runs_on(shown: view.View) -> None:
