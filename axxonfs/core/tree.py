@@ -14,6 +14,9 @@ from typing import Protocol
 from axxonfs.core import errors
 
 ROOT_INODE = 1  # fixed by FUSE
+# How long a size that a program was told holds: longer than any pause between two of its calls, and far shorter than
+# the life of one that opens a text now and reads it when something has happened.
+PROMISE_S = 10.0
 MAX_NAME_BYTES = 255
 
 
@@ -100,10 +103,10 @@ class Text:
         if not opened:
             del self._snapshots[snapshot.reader]
 
-    def promise(self, reader: int) -> None:
+    def promise(self, reader: int, now_s: float) -> None:
         """Take note that a thread is told how long the text is: what it has open shows it that text next."""
         for snapshot in self._snapshots.get(reader, ()):
-            snapshot.promise()
+            snapshot.promise(now_s)
 
 
 class Snapshot:
@@ -111,32 +114,34 @@ class Snapshot:
 
     Taken at open and again at every read at offset 0, as in sysfs. A program that
     asks how long the text is before it reads gets the text whose length it was told:
-    tar stores no more than that length.
+    tar stores no more than that length. Instants are in seconds of a clock that
+    does not jump.
     """
 
-    __slots__ = ("_data", "_promised", "_text", "reader")
+    __slots__ = ("_data", "_promised", "_promised_s", "_text", "reader")
 
     def __init__(self, text: Text, reader: int) -> None:
         self.reader = reader
         self._text = text
         self._data = text.data
         self._promised: bytes | None = None
+        self._promised_s = 0.0
 
     @property
     def differs(self) -> bool:
         """Whether the text has changed since the snapshot."""
         return self._text.data != self._data
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int, now_s: float) -> bytes:
         """Return a piece; one at offset 0 takes the snapshot anew."""
         if offset == 0:
-            self._data = self._text.data if self._promised is None else self._promised
-            self._promised = None
+            kept = self._promised if now_s - self._promised_s < PROMISE_S else None
+            self._data, self._promised = self._text.data if kept is None else kept, None
         return self._data[offset : offset + size]
 
-    def promise(self) -> None:
-        """Have the next read at offset 0 show the text as it is now."""
-        self._promised = self._text.data
+    def promise(self, now_s: float) -> None:
+        """Have the next read at offset 0 show the text as it is now, if it comes within `PROMISE_S`."""
+        self._promised, self._promised_s = self._text.data, now_s
 
     def follow(self) -> None:
         """Have the next read at offset 0 show the newest text: somebody waits for a change."""

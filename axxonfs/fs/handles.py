@@ -113,7 +113,7 @@ class TextHandle(Plain):
         """
         if offset == 0 and self._node.parent is None:
             raise errors.SessionGoneError("the session has gone")
-        return self._snapshot.read(offset, size)
+        return self._snapshot.read(offset, size, time.monotonic())
 
     def poll(self, poll_handle: PollHandle | None) -> int:
         """Say ready, and changed where the text differs from the snapshot."""
@@ -249,11 +249,16 @@ class ControlHandle(Plain):
 
     async def read(self, offset: int, size: int) -> bytes | memoryview:
         """Return the verbs that are valid now."""
-        return self._snapshot.read(offset, size)
+        return self._snapshot.read(offset, size, time.monotonic())
 
     async def release(self) -> None:
         """Let go of the text."""
         self._text.close(self._snapshot)
+
+    def poll(self, poll_handle: PollHandle | None) -> int:
+        """Say ready."""
+        self._snapshot.follow()
+        return super().poll(poll_handle)
 
     async def write(self, offset: int, data: bytes) -> int:
         """Carry out a verb.

@@ -111,7 +111,7 @@ class Operations(pyfuse3.Operations):
         node = self._tree.get(inode)
         text = entries.text_of(node)
         if text is not None:
-            text.promise(ctx.pid)
+            text.promise(ctx.pid, time.monotonic())
         return self._attributes(node)
 
     @_answers
