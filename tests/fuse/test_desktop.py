@@ -69,12 +69,13 @@ def _watches(process: Path) -> bool:
 
 @needs("gio")
 def test_a_new_session_and_its_clip_appear_in_open_windows(rigs: Rigs) -> None:
-    rig = rigs(options=QUICK, export_speed=10.0)
+    rig = rigs(options=QUICK)
     with window(rig.path / "sessions") as sessions:
-        session = rig.write_spec("clip", **CLIP())
+        session = rig.write_spec("clip", camera="1", live=True)
         wait_until(lambda: sessions.has(session.name), "the session in the window")
         assert list(session.iterdir())
         with window(session) as files:
+            (session / "control").write_text("stop\n")
             rig.wait_for_state(session, "completed")
             [clip] = rig.results(session)
             wait_until(lambda: files.has(clip.name), "the clip in the window")

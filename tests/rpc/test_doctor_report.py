@@ -42,8 +42,8 @@ def status(name: str) -> Callable[[Seen], bool]:
     return lambda seen: seen["status"] == name
 
 
-# Live slowly enough to be seen running: 10 s of footage take most of one.
-RUNNING = {"export_speed": 15.0}
+# Live slowly enough to be seen running: 10 s of footage take two.
+RUNNING = {"export_speed": 5.0}
 LARGE = {"file_size_bytes": 2 << 20}
 # A token of two seconds; the mount's timers divided so that an hour is three seconds.
 SHORT_TOKEN = LARGE | {"token_life_s": 2.0}

@@ -388,9 +388,9 @@ def endless(tokens: Iterator[str]) -> Callable[[object, object], Iterator[export
 def test_many_pages_have_longer_than_one(
     simulator: Simulator, client: ExportClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "PAGE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(exports, "PAGE_TIMEOUT_S", 3.0)
     started = {client.start_session(clip(client)) for _ in range(5)}
-    simulator.faults.add(method="ListSessions", action="delay", delay_s=0.3, times=100)
+    simulator.faults.add(method="ListSessions", action="delay", delay_s=0.7, times=100)
     began_s = time.monotonic()
     assert {info.session.id for info in client.list_sessions(page_size=1)} == started
     assert time.monotonic() - began_s > exports.PAGE_TIMEOUT_S

@@ -566,7 +566,7 @@ def in_a_terminal(
 
 
 def test_on_a_terminal_there_are_bars_that_fit(quick: Rig, tmp_path: Path) -> None:
-    words = ["--camera", "1", "--camera", "2", "--camera", "3", *clip(60), "--into", str(tmp_path / "into")]
+    words = ["--camera", "1", "--camera", "2", "--camera", "3", *clip(300), "--into", str(tmp_path / "into")]
     status, written = in_a_terminal(command(quick, *words))
     assert status == 0, written
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
