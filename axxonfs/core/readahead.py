@@ -70,7 +70,8 @@ class Limits:
     max_streams: int = 3
     # A stream that nobody reads from keeps a slot at the server. Guessed.
     idle_s: float = 10.0
-    # A wide one holds megabytes, and another run may want its place; a run that pauses for longer is over. Guessed.
+    # A wide one holds megabytes, and another run may want its place; a run that pauses for longer is over. So is what
+    # was looked at in a result that is closed: over a distant line each of its streams holds megabytes, too. Guessed.
     wide_idle_s: float = 1.0
 
 
@@ -240,10 +241,12 @@ class ReadAhead:
 
     def _idle_s(self, stream: _Stream) -> float:
         satisfied = stream.next >= stream.demand
-        return self._limits.wide_idle_s if self.sizes.is_wide(stream.chunk_bytes) and satisfied else self._limits.idle_s
+        over = self.sizes.is_wide(stream.chunk_bytes) or not self.readers
+        return self._limits.wide_idle_s if over and satisfied else self._limits.idle_s
 
     def left(self) -> list[Action]:
         """Take note that nobody has the file open: what was on its way for a copy is wanted no more."""
+        self.readers = 0
         wide = [number for number, stream in self._streams.items() if self.sizes.is_wide(stream.chunk_bytes)]
         return [action for number in wide for action in self.stop(number)]
 

@@ -279,6 +279,24 @@ def test_a_copy_that_was_given_up_is_not_fetched_on() -> None:
     assert server.policy.unused() == [(0.0, narrow)]
 
 
+def test_what_was_looked_at_in_a_closed_file_is_kept_for_a_moment_for_whoever_opens_it_again() -> None:
+    server = Server(200, fast_line())
+    server.read(0)
+    server.read(150)
+    assert server.policy.left() == []
+    assert server.policy.idle(0.9) == []
+    assert server.policy.idle(1.0) == [Stop(0), Stop(1)]
+
+
+def test_a_closed_file_that_is_opened_again_keeps_its_streams_as_before() -> None:
+    server = Server(200, fast_line())
+    server.read(0)
+    server.policy.left()
+    server.policy.readers = 1
+    assert server.policy.idle(9.9) == []
+    assert server.policy.idle(10.0) == [Stop(0)]
+
+
 def test_on_a_slow_line_streams_stay_narrow() -> None:
     server = Server(200, slow_line())
     for place in range(0, 200, 2):

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from axxonfs.core.chunks import KIB
-from axxonfs.core.line import MIB, NARROW_BYTES
+from axxonfs.core.line import IN_FLIGHT_BYTES, MIB, NARROW_BYTES
 from axxonfs.reading.pool import Streams
 from tests.unit.wire_model import read, result_of, wired
 
@@ -104,3 +104,20 @@ async def test_streams_of_results_that_nobody_has_open_make_room_for_a_seek(
         assert taken[-1] == pool.line.seek_bytes
         assert not closed.unused()
         assert still_open.unused() == kept != []
+
+
+async def test_a_copy_has_as_much_in_flight_as_ever_soon_after_others_were_looked_into(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    async with wired(monkeypatch, cache_bytes=64 * MIB, round_trip_s=0.02, bytes_per_s=1e9) as (wire, pool):
+        looked_into = [result_of(pool, 512 * MIB) for _ in range(3)]
+        for result in looked_into:
+            for place in range(1, 401, 80):
+                await read(result, place * MIB, BLOCK)
+            result.leave(None)
+        await trio.sleep(pool.limits.wide_idle_s)
+        for result in looked_into:
+            result.stop_idle()
+        await trio.testing.wait_all_tasks_blocked()
+        await read(result_of(pool, 512 * MIB), 0, MIB)
+        assert wire.streams[-1][1].in_flight_bytes == IN_FLIGHT_BYTES[4]
