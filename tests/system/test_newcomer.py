@@ -13,7 +13,7 @@ _LOOK = """
 export DISPLAY=:7 HOME=/root XDG_RUNTIME_DIR=/run
 Xvfb :7 -screen 0 1024x768x24 >/dev/null 2>&1 &
 xvfb=$!
-for _ in $(seq 100); do xdotool getdisplaygeometry >/dev/null 2>&1 && break; sleep 0.1; done
+for _ in $(seq 600); do xdotool getdisplaygeometry >/dev/null 2>&1 && break; sleep 0.1; done
 pcmanfm --no-desktop %s >/dev/null 2>&1 &
 manager=$!
 for _ in $(seq 300); do
@@ -43,5 +43,5 @@ def test_the_readme_leads_from_the_package_to_a_clip_in_a_file_manager(machine: 
     machine.wait("systemctl is-active -q axxonfs@demo", "the mount at boot")
     session = machine.run("readlink -f /mnt/axxon/sessions/*/ | head -1")
     clip = machine.run(f"echo {session}/*.mp4")
-    done = machine.attempt(_LOOK % (shlex.quote(session), shlex.quote(session), shlex.quote(clip)), timeout_s=90)
+    done = machine.attempt(_LOOK % (shlex.quote(session), shlex.quote(session), shlex.quote(clip)), timeout_s=150)
     assert done.returncode == 0, done.stderr
