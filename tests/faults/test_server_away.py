@@ -25,7 +25,7 @@ AWAY = "server away"
 BLACK_HOLE_S = float(os.environ.get("AXXONFS_BLACK_HOLE_S", "8"))
 ENDINGS = {"thaw": "goes on", "reset": "is reset"}
 # What is answered from memory may wait for the processor, never for the server.
-MEMORY_S = 5.0
+MEMORY_S = 2.0
 STUCK_TIMEOUT_S = 15.0
 
 Rigs = Callable[..., Rig]

@@ -21,7 +21,7 @@ import pytest
 from axxonfs.cli.main import main
 from axxonfs.simulator.server import Simulator
 from axxonfs.simulator.switches import Switches
-from tests.fuse.harness import PASSWORD, USER, Rig, wait_until
+from tests.fuse.harness import PASSWORD, USER, Rig
 from tests.rpc.support import make_simulator
 from tests.rpc.test_trust import OTHER_ROOT, ROOT, Issued, issue
 
@@ -447,8 +447,7 @@ def test_a_mount_that_is_there_is_seen_and_its_limit_read(rig: Rig, capsys: pyte
     findings = look_at(rig, capsys)
     assert findings["mountpoint"]["verdict"] == "ok"
     assert f"{rig.path} is mounted" in findings["mountpoint"]["words"]
-    # It is raised behind the mount's first answers.
-    wait_until(lambda: look_at(rig, capsys)["background limit"]["verdict"] == "ok", "the limit")
+    assert findings["background limit"]["verdict"] == "ok"
 
 
 def test_a_dead_mount_is_told_from_an_empty_directory(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:

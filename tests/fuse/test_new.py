@@ -107,7 +107,7 @@ def test_a_running_export_is_in_the_tree_when_the_write_returns(quick: Rig) -> N
     session = quick.write_spec("there", camera="1", live=True)
     assert (session / "state").read_text() == "running\n"
     status = quick.status(session)
-    assert (status["own"], status["label"]) == (True, "there")
+    assert status | {"own": True, "label": "there"} == status
 
 
 def test_a_name_that_is_there_all_the_time_is_in_a_listing_though_another_file_takes_it(

@@ -97,7 +97,7 @@ def test_readers_of_many_files_all_finish_with_one_stream(rigs: Rigs) -> None:
 def test_a_reader_that_pauses_does_not_keep_the_only_stream_from_others(rigs: Rigs) -> None:
     """The deadline is shorter than the time after which an unused stream is closed."""
     rig = with_options(rigs, max_streams="1", read_timeout="5s")
-    first, second = rig.results(rig.hold(pattern_file(40 * MIB), pattern_file(MIB // 2)))
+    first, second = rig.results(rig.hold(pattern_file(40 * MIB), pattern_file(MIB)))
     slow = rig.sim.faults.add(method="DownloadFile", action="slow", after_chunks=0, delay_s=0.2)
     with first.open("rb", buffering=0) as file, ThreadPoolExecutor(2) as pool:
         reading = pool.submit(os.pread, file.fileno(), 4096, 0)
@@ -110,7 +110,7 @@ def test_a_reader_that_pauses_does_not_keep_the_only_stream_from_others(rigs: Ri
 
 def test_two_readers_take_turns_on_the_only_stream(rigs: Rigs) -> None:
     rig = with_options(rigs, max_streams="1", read_timeout="5s")
-    first, second = rig.results(rig.hold(pattern_file(40 * MIB), pattern_file(MIB // 2)))
+    first, second = rig.results(rig.hold(pattern_file(40 * MIB), pattern_file(MIB)))
     slow = rig.sim.faults.add(method="DownloadFile", action="slow", after_chunks=0, delay_s=0.1)
     with ThreadPoolExecutor(2) as pool:
         copying = pool.submit(first.read_bytes)  # takes 16 s

@@ -35,9 +35,7 @@ def unharmed(shared_rig: Rig, session: Path) -> Iterator[None]:
 def picture(rig: Rig) -> dict[Path, tuple[int, int, int, int]]:
     paths = [path for path in rig.path.rglob("*") if path.name not in {"new", "stats.json", "metrics.prom"}]
     found = {path: path.stat() for path in paths}
-    # What status.json says may change meanwhile: a session that is read is kept alive.
-    times = {path: each.st_mtime_ns for path, each in found.items() if path.name != "status.json"}
-    return {path: (each.st_mode, each.st_uid, each.st_ino, times.get(path, 0)) for path, each in found.items()}
+    return {path: (each.st_mode, each.st_uid, each.st_ino, each.st_mtime_ns) for path, each in found.items()}
 
 
 def errno_of(act: Callable[[], object]) -> str:
