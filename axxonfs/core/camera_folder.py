@@ -10,6 +10,7 @@ from axxonfs.core import names, status, tree
 from axxonfs.core.cameras import Camera, camera_document, label_of_unknown
 from axxonfs.core.entries import DIRECTORY_MODE, TEXT_MODE, Notice, drop
 from axxonfs.core.sessions import Session
+from axxonfs.core.texts import Text
 
 
 class CameraFolder:
@@ -43,5 +44,5 @@ class CameraFolder:
         name = names.unique(names.clean(camera.label), taken).encode()
         folder = self._tree.add(self._directory, name, tree.Folder(), mode=DIRECTORY_MODE, now_ns=now_ns)
         self._nodes[camera.access_point] = folder
-        text = tree.Text(lambda: status.render(camera_document(camera)))
+        text = Text(lambda: status.render(camera_document(camera)))
         self._tree.add(folder, b"camera.json", text, mode=TEXT_MODE, now_ns=now_ns)

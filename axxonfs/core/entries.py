@@ -10,6 +10,7 @@ import stat
 
 from axxonfs.core import sessions, status, tree
 from axxonfs.core.sessions import Facts, Session, State
+from axxonfs.core.texts import Text
 from axxonfs.core.timers import Timers
 from axxonfs.wire import export_service_pb2
 
@@ -117,7 +118,7 @@ class Control:
     """The content of `control`: reading lists the verbs, writing one carries it out."""
 
     entry: Entry
-    text: tree.Text
+    text: Text
 
     @property
     def size(self) -> int:
@@ -125,10 +126,10 @@ class Control:
         return self.text.size
 
 
-def text_of(node: tree.Node) -> tree.Text | None:
+def text_of(node: tree.Node) -> Text | None:
     """Return the text that a node shows, if it shows one."""
     content = node.content.text if isinstance(node.content, Control) else node.content
-    return content if isinstance(content, tree.Text) else None
+    return content if isinstance(content, Text) else None
 
 
 def file_of(node: tree.Node) -> sessions.ResultFile | None:

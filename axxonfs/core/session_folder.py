@@ -25,6 +25,7 @@ from axxonfs.core.entries import (
     text_of,
     verbs,
 )
+from axxonfs.core.texts import Text
 
 _NS = 1_000_000_000
 # Names that no result may have.
@@ -45,9 +46,9 @@ class SessionFolders:
     def populate(self, entry: Entry, now_ns: int) -> None:
         """Fill a session's directory: called once, by the first look into it."""
         for name, render in self._texts(entry).items():
-            self._tree.add(entry.node, name, tree.Text(render), mode=TEXT_MODE, now_ns=now_ns)
+            self._tree.add(entry.node, name, Text(render), mode=TEXT_MODE, now_ns=now_ns)
         if not self._settings.read_only:
-            control = Control(entry, tree.Text(lambda: verbs(entry)))
+            control = Control(entry, Text(lambda: verbs(entry)))
             self._tree.add(entry.node, b"control", control, mode=CONTROL_MODE, now_ns=now_ns)
         self.show_results(entry, now_ns)
 
@@ -128,7 +129,7 @@ def refresh_text(node: tree.Node, now_ns: int) -> list[Notice]:
 def outdate(entry: Entry, now_ns: int) -> list[Notice]:
     """Have `status.json` built anew at the next look: building thousands at once would stop the mount."""
     node = entry.node.entries.get(b"status.json")
-    if node is None or not (isinstance(node.content, tree.Text) and node.content.invalidate()):
+    if node is None or not (isinstance(node.content, Text) and node.content.invalidate()):
         return []
     node.mtime_ns = node.ctime_ns = now_ns
     return [Changed(node.ino)]

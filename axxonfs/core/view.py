@@ -32,6 +32,7 @@ from axxonfs.core.entries import (
 )
 from axxonfs.core.session_folder import Populate, SessionFolders
 from axxonfs.core.sessions import Facts, Kind, State
+from axxonfs.core.texts import Text
 from axxonfs.wire import export_service_pb2
 
 __all__ = [
@@ -91,7 +92,7 @@ class View:
 
     def add_text(self, name: str, render: Callable[[], bytes]) -> tree.Node:
         """Add a text to `.axxonfs`; whoever adds it has it refreshed."""
-        return self.tree.add(self._hidden, name.encode(), tree.Text(render), mode=TEXT_MODE, now_ns=_ns(self._now_s))
+        return self.tree.add(self._hidden, name.encode(), Text(render), mode=TEXT_MODE, now_ns=_ns(self._now_s))
 
     def refresh_text(self, node: tree.Node, now_s: float) -> list[Notice]:
         """Bring a text up to date."""

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import trio
 
 from axxonfs.core import errors, folder, instants, sessions, tree, view
+from axxonfs.core.texts import Text
 from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs.starter import WRITE_DEADLINE_S
 from axxonfs.reading.reader import ResultReader
@@ -96,7 +97,7 @@ class NoteHandle(Plain):
 class TextHandle(Plain):
     """An open text: a snapshot that can be followed."""
 
-    def __init__(self, node: tree.Node, text: tree.Text, pollers: "Pollers", catalog: Catalog, reader: int) -> None:
+    def __init__(self, node: tree.Node, text: Text, pollers: "Pollers", catalog: Catalog, reader: int) -> None:
         self._node = node
         self._text = text
         self._snapshot = text.open(reader)

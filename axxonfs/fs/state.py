@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 from axxonfs.core import errors, folder, sessions, tree, view
+from axxonfs.core.texts import Text
 from axxonfs.exporting.catalog import Catalog
 from axxonfs.fs import handles
 from axxonfs.fs.journal import Journal
@@ -66,7 +67,7 @@ class MountState:
             case view.Result():
                 timeout_s = self.options.read_timeout
                 return handles.ResultHandle(content, self._reader(content), self.catalog, timeout_s, uid)
-            case tree.Text():
+            case Text():
                 return handles.TextHandle(node, content, self._pollers, self.catalog, thread)
             case view.Control():
                 return handles.ControlHandle(content, self.catalog, thread)
@@ -124,7 +125,7 @@ class MountState:
         elif isinstance(node.content, view.Result):
             self._check_may_destroy(node.content.entry)
             self.view.hide(node, time.time())
-        elif isinstance(node.content, tree.Text | view.Control):
+        elif isinstance(node.content, Text | view.Control):
             self._note_unlinked(node)
         else:
             raise errors.NotAllowedError("this cannot be removed")

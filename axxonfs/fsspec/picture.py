@@ -11,6 +11,7 @@ from typing import Any, Final
 from axxonfs.core import errors, names, tree
 from axxonfs.core.entries import Entry, Result
 from axxonfs.core.sessions import State
+from axxonfs.core.texts import Text
 from axxonfs.core.view import View
 
 Info = dict[str, Any]
@@ -113,7 +114,7 @@ def wanted(info: Info) -> Wanted:
 def document(view: View, entry: Entry, name: bytes) -> dict[str, Any]:
     """Return what a text in the session's directory says, as mounts show it."""
     content = view.tree.entries(entry.node)[name].content
-    assert isinstance(content, tree.Text)  # noqa: S101 - the names are those of texts
+    assert isinstance(content, Text)  # noqa: S101 - the names are those of texts
     text: dict[str, Any] = json.loads(content.data)
     return text
 

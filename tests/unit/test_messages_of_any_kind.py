@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from axxonfs.core import cameras, chunks, entries, errors, sessions, spec, tree, view
+from axxonfs.core import cameras, chunks, entries, errors, sessions, spec, view
+from axxonfs.core.texts import Text
 from axxonfs.core.timers import Timers
 from axxonfs.remote.verdict import verdict
 from axxonfs.wire import authentication_pb2, domain_pb2, export_service_pb2
@@ -57,7 +58,7 @@ def check_entry(shown: view.View, entry: entries.Entry) -> None:
     for child in shown.tree.entries(entry.node).values():
         check_name(child.name)
         assert 0 <= child.content.size < 2**63
-        if isinstance(child.content, tree.Text) and child.name.endswith(b".json"):
+        if isinstance(child.content, Text) and child.name.endswith(b".json"):
             json.loads(child.content.data)
 
 

@@ -45,8 +45,8 @@ IMPURE = {
 CORE_ORDER = [
     "errors", "timers", "words", "instants", "clocks", "names", "chunks", "latencies", "cache", "line", "budget",
     "breaker", "readahead", "cameras", "jsontext", "document", "options", "fields", "values", "schema", "inverse",
-    "spec", "sessions", "tree", "treatment", "status", "entries", "camera_folder", "session_folder", "view", "folder",
-    "delivery", "batch", "ledger", "manifest",
+    "spec", "sessions", "tree", "texts", "treatment", "status", "entries", "camera_folder", "session_folder", "view",
+    "folder", "delivery", "batch", "ledger", "manifest",
 ]  # fmt: skip
 
 

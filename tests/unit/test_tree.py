@@ -3,10 +3,10 @@ import stat
 import pytest
 
 from axxonfs.core import errors, tree
+from axxonfs.core.texts import Text
 
 FILE = stat.S_IFREG | 0o444
 DIRECTORY = stat.S_IFDIR | 0o755
-NOW_S = 1000.0
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def nodes() -> tree.Tree:
     return tree.Tree(now_ns=1)
 
 
-def text(data: bytes = b"text") -> tree.Text:
-    return tree.Text(lambda: data)
+def text(data: bytes = b"text") -> Text:
+    return Text(lambda: data)
 
 
 def test_an_entry_is_found_by_its_name(nodes: tree.Tree) -> None:
@@ -107,104 +107,6 @@ def test_a_move_onto_its_own_name_changes_nothing(nodes: tree.Tree) -> None:
     node = nodes.add(nodes.root, b"a", text(), mode=FILE, now_ns=2)
     nodes.move(node, nodes.root, b"a", now_ns=3)
     assert nodes.find(nodes.root, b"a") is node
-
-
-def test_a_text_is_built_when_somebody_looks_and_changes_only_when_it_says_something_else() -> None:
-    said = [b"one", b"one", b"three"]
-    shown = tree.Text(lambda: said.pop(0))
-    assert not shown.refresh()
-    assert (shown.data, shown.size) == (b"one", 3)
-    assert not shown.refresh()
-    assert shown.refresh()
-    assert shown.data == b"three"
-
-
-class Said:
-    """A text that says what it is told to."""
-
-    def __init__(self, words: bytes) -> None:
-        self.words = words
-        self.text = tree.Text(lambda: self.words)
-
-    def say(self, words: bytes) -> None:
-        """Change the text."""
-        self.words = words
-        self.text.refresh()
-
-
-def test_an_open_text_is_taken_anew_at_every_read_from_its_start() -> None:
-    said = Said(b"running")
-    snapshot = said.text.open(reader=1)
-    said.say(b"completed")
-    assert snapshot.differs
-    assert snapshot.read(3, 9, NOW_S) == b"ning"
-    assert snapshot.read(0, 4, NOW_S) == b"comp"
-    assert not snapshot.differs
-    said.say(b"removed, long ago")
-    assert snapshot.read(4, 99, NOW_S) == b"leted"
-    assert snapshot.read(0, 99, NOW_S) == b"removed, long ago"
-
-
-def test_who_was_told_a_length_reads_the_text_that_has_it_once() -> None:
-    said = Said(b"running")
-    first, second, other = said.text.open(reader=1), said.text.open(reader=1), said.text.open(reader=2)
-    said.text.promise(1, NOW_S)
-    said.say(b"completed")
-    said.text.promise(3, NOW_S)
-    assert first.read(0, 99, NOW_S) == second.read(0, 3, NOW_S) + second.read(3, 99, NOW_S) == b"running"
-    assert other.read(0, 99, NOW_S) == b"completed"
-    assert first.differs
-    assert first.read(0, 99, NOW_S) == b"completed"
-
-
-def test_the_last_length_told_counts() -> None:
-    said = Said(b"running")
-    snapshot = said.text.open(reader=1)
-    said.text.promise(1, NOW_S)
-    said.say(b"completed")
-    said.text.promise(1, NOW_S)
-    said.say(b"removed, long ago")
-    assert snapshot.read(0, 99, NOW_S) == b"completed"
-
-
-def test_being_told_a_length_changes_neither_what_is_being_read_nor_what_was_missed() -> None:
-    said = Said(b"running")
-    snapshot = said.text.open(reader=1)
-    assert snapshot.read(0, 3, NOW_S) == b"run"
-    said.say(b"completed")
-    said.text.promise(1, NOW_S)
-    assert snapshot.read(3, 99, NOW_S) == b"ning"
-    assert snapshot.differs
-
-
-def test_who_waits_for_a_change_reads_the_newest_text_whatever_length_it_was_told() -> None:
-    said = Said(b"running")
-    snapshot = said.text.open(reader=1)
-    said.text.promise(1, NOW_S)
-    snapshot.follow()
-    said.say(b"completed")
-    assert snapshot.read(0, 99, NOW_S) == b"completed"
-
-
-def test_a_length_that_was_told_long_ago_counts_no_more() -> None:
-    said = Said(b"running")
-    first, second = said.text.open(reader=1), said.text.open(reader=1)
-    said.text.promise(1, NOW_S)
-    said.say(b"completed")
-    assert first.read(0, 99, NOW_S + tree.PROMISE_S - 0.1) == b"running"
-    assert second.read(0, 99, NOW_S + tree.PROMISE_S) == b"completed"
-
-
-def test_a_closed_text_is_forgotten_and_the_others_of_its_thread_are_not() -> None:
-    said = Said(b"running")
-    closed, kept = said.text.open(reader=1), said.text.open(reader=1)
-    said.text.close(closed)
-    said.text.promise(1, NOW_S)
-    said.say(b"completed")
-    assert closed.read(0, 99, NOW_S) == b"completed"
-    assert kept.read(0, 99, NOW_S) == b"running"
-    said.text.close(kept)
-    said.text.promise(1, NOW_S)
 
 
 def test_inode_numbers_are_never_given_twice(nodes: tree.Tree) -> None:

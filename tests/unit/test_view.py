@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from axxonfs.core import entries, names, sessions, tree, view
 from axxonfs.core.cameras import Camera
 from axxonfs.core.sessions import Facts
+from axxonfs.core.texts import Text
 from axxonfs.core.timers import Timers
 from axxonfs.wire import export_pb2, export_service_pb2
 from tests.unit import builders
@@ -54,7 +55,7 @@ def node(shown: view.View, name: str, session: str = NAME) -> tree.Node:
 
 def text(shown: view.View, name: str, session: str = NAME) -> str:
     content = node(shown, name, session).content
-    assert isinstance(content, tree.Text)
+    assert isinstance(content, Text)
     return content.data.decode()
 
 
@@ -78,7 +79,7 @@ def test_cameras_are_directories_with_a_description(shown: view.View) -> None:
     folder = shown.tree.find(shown.tree.root, b"cameras")
     assert set(folder.entries) == {b"1.Front_door", b"2.Gate"}
     content = folder.entries[b"1.Front_door"].entries[b"camera.json"].content
-    assert isinstance(content, tree.Text)
+    assert isinstance(content, Text)
     assert json.loads(content.data)["access_point"] == builders.FRONT_DOOR
 
 
